@@ -7,12 +7,14 @@
 # On Debian 12 without an upstream Bazel, everything comes from Debian: Bazel 4.2.3 and its rules as
 # packages, Abseil, GoogleTest and Benchmark as source packages, unpacked in .deps/. The file
 # .bazelrc.local, which .bazelrc imports, then points Bazel at them. With an upstream Bazel that file
-# stays empty, and Bazel downloads what WORKSPACE pins.
+# names a disk cache only, and Bazel downloads what WORKSPACE pins.
 #
 # Does nothing, quickly, when nothing is missing.
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
+# shellcheck source=tools/dev/common.sh
+source tools/dev/common.sh
 readonly root=$PWD
 readonly deps=$root/.deps
 readonly debian_rules=/usr/share/bazel
@@ -41,8 +43,11 @@ readonly debian_sources="
   benchmark  com_github_google_benchmark benchmark-1.7.1           6430e4092653380d9dc4ccb45a1e2dc9259d581f4866dc0759713126056bc1d7
 "
 
-say() { echo "setup: $*" >&2; }
-die() { say "$*"; exit 1; }
+note() { say "setup: $*"; }
+die() {
+  note "$*"
+  exit 1
+}
 
 present() {
   if [[ $1 == /* ]]; then [[ -e $1 ]]; else command -v "$1" > /dev/null; fi
@@ -84,14 +89,14 @@ apt() {
 install_packages() {
   local packages=("$@")
   if ! is_debian_12 || [[ $(id -u) != 0 ]]; then
-    say "these are missing, by the names of Debian 12: ${packages[*]}"
-    say "install them (on Debian 12: apt-get install ${packages[*]}), or run this as root on Debian 12."
+    note "these are missing, by the names of Debian 12: ${packages[*]}"
+    note "install them (on Debian 12: apt-get install ${packages[*]}), or run this as root on Debian 12."
     die "instead of bazel-bootstrap and bazel-*, an upstream Bazel 4 to 6 (see .bazeliskrc) does as well."
   fi
-  say "installing ${packages[*]}"
+  note "installing ${packages[*]}"
   local log=$deps/apt.log
   apt install --no-install-recommends "${packages[@]}" > "$log" 2>&1 && return
-  say "apt-get update"
+  note "apt-get update"
   apt update > "$log" 2>&1 || true
   apt install --no-install-recommends "${packages[@]}" > "$log" 2>&1 || { cat "$log" >&2; die "apt-get failed"; }
 }
@@ -153,9 +158,12 @@ unpack_sources() {
 BUILD
 }
 
-write_bazelrc() {
+# Prints what belongs in .bazelrc.local.
+bazelrc() {
   local target=$deps/sources repository
   echo "# Written by tools/setup.sh."
+  # Bazel's own ~ is the password file's, which need not exist.
+  echo "build --disk_cache=$HOME/.cache/weakref-bazel"
   uses_debian_bazel || return 0
   for repository in com_google_absl com_google_googletest com_github_google_benchmark rules_cc remote_coverage_tools; do
     echo "common --override_repository=$repository=$target/$repository"
@@ -167,11 +175,12 @@ write_bazelrc() {
 }
 
 main() {
-  local stamp missing kind=upstream
+  local stamp missing kind=upstream wanted
   if uses_debian_bazel; then kind=debian; fi
-  stamp="$(sha256sum < tools/setup.sh) $root $kind"
+  stamp="$(sha256sum < tools/setup.sh) $kind"
   missing=$(missing_packages "$@")
-  if [[ -z $missing && -f .bazelrc.local && $(cat "$deps/stamp" 2> /dev/null) == "$stamp" ]]; then return; fi
+  wanted=$(bazelrc)
+  if [[ -z $missing && $(cat "$deps/stamp" .bazelrc.local 2> /dev/null) == "$stamp"$'\n'"$wanted" ]]; then return; fi
 
   mkdir -p "$deps"
   exec 9> "$deps/lock"
@@ -179,14 +188,14 @@ main() {
   # shellcheck disable=SC2086  # The names are to be split.
   if [[ -n $missing ]]; then install_packages $missing; fi
   if uses_debian_bazel && [[ $(cat "$deps/stamp" 2> /dev/null) != "$stamp" ]]; then
-    say "fetching the sources of Abseil, GoogleTest and Benchmark"
+    note "fetching the sources of Abseil, GoogleTest and Benchmark"
     rm -rf "$deps/sources" "$deps/new"
     unpack_sources "$deps/new"
     mv "$deps/new" "$deps/sources"
   fi
-  write_bazelrc > .bazelrc.local
+  bazelrc > .bazelrc.local
   echo "$stamp" > "$deps/stamp"
-  say "done"
+  note "done"
 }
 
 main "$@"
