@@ -38,6 +38,11 @@ bool IsParseError(boost::beast::error_code error) {
          error != http::error::end_of_stream && error != http::error::partial_message;
 }
 
+bool IsOurFault(http::status status) {
+  return http::to_status_class(status) == http::status_class::server_error &&
+         status != http::status::http_version_not_supported;
+}
+
 }  // namespace
 
 Connection::Connection(Socket socket, ConnectionContext& context)
@@ -51,6 +56,10 @@ Connection::Connection(Socket socket, ConnectionContext& context)
 }
 
 Connection::~Connection() {
+  // What is gone when nobody counts us any more includes what we used.
+  serializer_.reset();
+  reply_.reset();
+  held_.reset();
   EndRequest();
   context_.metrics.connections.Decrement();
   context_.connections.Remove(this);
@@ -192,13 +201,12 @@ void Connection::OnResource(absl::StatusOr<ResourceRef> resource) {
 
 void Connection::Refuse(const Refusal& refusal) {
   const auto& header = parser_->get().base();
-  const unsigned status = static_cast<unsigned>(refusal.status);
-  const Logger::Fields fields = {{"status", absl::StrCat(status)},
+  const Logger::Fields fields = {{"status", absl::StrCat(static_cast<unsigned>(refusal.status))},
                                  {"reason", std::string(refusal.reason)},
                                  {"peer", Peer()},
                                  {"method", std::string(View(header.method_string()))},
                                  {"target", std::string(View(header.target()))}};
-  if (status >= 500) {
+  if (IsOurFault(refusal.status)) {
     context_.log.Error("request failed", fields);
   } else {
     context_.log.Warn("request refused", fields);

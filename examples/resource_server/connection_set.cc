@@ -4,30 +4,22 @@
 
 namespace resource_server {
 
-ConnectionSet::ConnectionSet(size_t capacity, std::function<void()> on_room)
-    : capacity_(capacity), on_room_(std::move(on_room)) {}
-
 void ConnectionSet::Add(const std::shared_ptr<Connection>& connection) {
   absl::MutexLock lock(&mutex_);
   connections_.emplace(connection.get(), connection);
 }
 
 void ConnectionSet::Remove(const Connection* connection) {
-  bool was_full = false;
+  std::function<void()> on_room;
   std::function<void()> on_empty;
   {
     absl::MutexLock lock(&mutex_);
-    if (connections_.erase(connection) == 0) return;
-    was_full = connections_.size() + 1 == capacity_;
+    connections_.erase(connection);
+    if (connections_.size() < capacity_) on_room = std::exchange(on_room_, nullptr);
     if (connections_.empty()) on_empty = std::exchange(on_empty_, nullptr);
   }
-  if (was_full) on_room_();
+  if (on_room) on_room();
   if (on_empty) on_empty();
-}
-
-bool ConnectionSet::full() const {
-  absl::MutexLock lock(&mutex_);
-  return connections_.size() >= capacity_;
 }
 
 std::vector<std::shared_ptr<Connection>> ConnectionSet::Snapshot() const {
@@ -42,6 +34,17 @@ std::vector<std::shared_ptr<Connection>> ConnectionSet::Snapshot() const {
   return alive;
 }
 
+void ConnectionSet::NotifyWhenRoom(std::function<void()> on_room) {
+  {
+    absl::MutexLock lock(&mutex_);
+    if (connections_.size() >= capacity_) {
+      on_room_ = std::move(on_room);
+      return;
+    }
+  }
+  on_room();
+}
+
 void ConnectionSet::NotifyWhenEmpty(std::function<void()> on_empty) {
   {
     absl::MutexLock lock(&mutex_);
@@ -51,6 +54,12 @@ void ConnectionSet::NotifyWhenEmpty(std::function<void()> on_empty) {
     }
   }
   on_empty();
+}
+
+void ConnectionSet::DropCallbacks() {
+  absl::MutexLock lock(&mutex_);
+  on_room_ = nullptr;
+  on_empty_ = nullptr;
 }
 
 }  // namespace resource_server

@@ -21,26 +21,30 @@ class Connection;
 // thread whose call caused them.
 class ConnectionSet {
  public:
-  // `on_room` runs when the set, having held `capacity` connections, holds one less.
-  ConnectionSet(size_t capacity, std::function<void()> on_room);
+  explicit ConnectionSet(size_t capacity) : capacity_(capacity) {}
 
   void Add(const std::shared_ptr<Connection>& connection);
   void Remove(const Connection* connection);
 
-  bool full() const;
-
   // The connections of this moment that are not dying already.
   std::vector<std::shared_ptr<Connection>> Snapshot() const;
+
+  // Runs `on_room` once, as soon as there are less than `capacity` connections; at once if there
+  // are.
+  void NotifyWhenRoom(std::function<void()> on_room);
 
   // Runs `on_empty` once, as soon as the set is empty; at once if it is.
   void NotifyWhenEmpty(std::function<void()> on_empty);
 
+  // Forgets callbacks that have not run: who would hear them is about to go.
+  void DropCallbacks();
+
  private:
   const size_t capacity_;
-  const std::function<void()> on_room_;
   mutable absl::Mutex mutex_;
   std::unordered_map<const Connection*, std::weak_ptr<Connection>> connections_
       ABSL_GUARDED_BY(mutex_);
+  std::function<void()> on_room_ ABSL_GUARDED_BY(mutex_);
   std::function<void()> on_empty_ ABSL_GUARDED_BY(mutex_);
 };
 

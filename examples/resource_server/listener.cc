@@ -43,19 +43,12 @@ absl::StatusOr<std::shared_ptr<Listener>> Listener::Bind(net::io_context& io,
   return listener;
 }
 
-void Listener::Start() { Resume(); }
-
-void Listener::Resume() {
-  // Posted, never run here: the caller may be a connection in its destructor.
-  net::post(acceptor_.get_executor(), [self = shared_from_this()] {
-    if (self->state_ == State::kPaused) self->AcceptIfRoom();
-  });
-}
+void Listener::Start() { AwaitRoom(); }
 
 void Listener::Stop(std::function<void()> stopped) {
   net::dispatch(acceptor_.get_executor(),
                 [self = shared_from_this(), stopped = std::move(stopped)] {
-                  self->state_ = State::kStopped;
+                  self->stopped_ = true;
                   boost::beast::error_code ignored;
                   self->acceptor_.close(ignored);
                   self->retry_.cancel();
@@ -63,12 +56,15 @@ void Listener::Stop(std::function<void()> stopped) {
                 });
 }
 
-void Listener::AcceptIfRoom() {
-  if (context_.connections.full()) {
-    state_ = State::kPaused;
-    return;
-  }
-  state_ = State::kAccepting;
+void Listener::AwaitRoom() {
+  context_.connections.NotifyWhenRoom([self = shared_from_this()] {
+    // Posted, never done here: this may be the destructor of the connection that makes room.
+    net::post(self->acceptor_.get_executor(), [self] { self->Accept(); });
+  });
+}
+
+void Listener::Accept() {
+  if (stopped_) return;
   acceptor_.async_accept(
       net::make_strand(io_),
       net::bind_executor(acceptor_.get_executor(), boost::beast::bind_front_handler(
@@ -77,17 +73,16 @@ void Listener::AcceptIfRoom() {
 
 void Listener::OnAccepted(boost::beast::error_code error, Socket socket) {
   // A connection that was accepted in the very moment of the stop is closed unserved.
-  if (state_ == State::kStopped) return;
+  if (stopped_) return;
   if (error) return RetryLater();
   std::make_shared<Connection>(std::move(socket), context_)->Start();
-  AcceptIfRoom();
+  AwaitRoom();
 }
 
 void Listener::RetryLater() {
-  state_ = State::kPaused;
   retry_.expires_after(kRetryAfter);
   retry_.async_wait([self = shared_from_this()](boost::beast::error_code error) {
-    if (!error && self->state_ == State::kPaused) self->AcceptIfRoom();
+    if (!error) self->Accept();
   });
 }
 

@@ -28,21 +28,18 @@ class Listener : public std::enable_shared_from_this<Listener> {
 
   void Start();
 
-  // Looks again whether there is room.
-  void Resume();
-
   // Closes the socket; then runs `stopped`, and no connection is started after that.
   void Stop(std::function<void()> stopped);
 
   boost::asio::ip::tcp::endpoint endpoint() const { return endpoint_; }
 
  private:
-  enum class State { kPaused, kAccepting, kStopped };
   using Acceptor = boost::asio::basic_socket_acceptor<boost::asio::ip::tcp, Strand>;
 
   Listener(boost::asio::io_context& io, ConnectionContext& context);
 
-  void AcceptIfRoom();
+  void AwaitRoom();
+  void Accept();
   void OnAccepted(boost::beast::error_code error, Socket socket);
   void RetryLater();
 
@@ -51,7 +48,7 @@ class Listener : public std::enable_shared_from_this<Listener> {
   Acceptor acceptor_;
   boost::asio::steady_timer retry_;
   boost::asio::ip::tcp::endpoint endpoint_;
-  State state_ = State::kPaused;
+  bool stopped_ = false;
 };
 
 }  // namespace resource_server

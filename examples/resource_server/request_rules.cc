@@ -21,6 +21,21 @@ bool HasTwoLengths(const RequestHeader& header) {
          header.count(http::field::transfer_encoding) > 0;
 }
 
+// True if the line says HTTP/digit.digit, which the parser also calls a bad version when it is not
+// one of ours.
+bool NamesAVersion(std::string_view unparsed) {
+  const std::string_view line = unparsed.substr(0, unparsed.find("\r\n"));
+  constexpr std::string_view kPattern = "HTTP/d.d";
+  if (line.size() == unparsed.size() || line.size() < kPattern.size()) return false;
+  const std::string_view version = line.substr(line.size() - kPattern.size());
+  for (size_t i = 0; i < kPattern.size(); ++i) {
+    const bool fits =
+        kPattern[i] == 'd' ? version[i] >= '0' && version[i] <= '9' : version[i] == kPattern[i];
+    if (!fits) return false;
+  }
+  return true;
+}
+
 }  // namespace
 
 Refusal RefusalForParseError(boost::beast::error_code error, const RequestHeader& header,
@@ -38,7 +53,7 @@ Refusal RefusalForParseError(boost::beast::error_code error, const RequestHeader
   if (error == http::error::body_limit) {
     return {http::status::payload_too_large, "the body is too large"};
   }
-  if (error == http::error::bad_version) {
+  if (error == http::error::bad_version && NamesAVersion(unparsed)) {
     return {http::status::http_version_not_supported, "no version of HTTP that is served"};
   }
   return {http::status::bad_request, "malformed"};

@@ -46,7 +46,7 @@ Server::Server(const ServerOptions& options, Logger log, std::unique_ptr<Resourc
     : options_(options),
       log_(std::move(log)),
       source_(std::move(source)),
-      connections_(options.max_connections, [this] { listener_->Resume(); }),
+      connections_(options.max_connections),
       work_(boost::asio::make_work_guard(io_)),
       signals_(io_),
       drain_timer_(io_),
@@ -79,6 +79,7 @@ Server::~Server() {
   for (std::thread& thread : threads_) {
     if (thread.joinable()) thread.join();
   }
+  connections_.DropCallbacks();
 }
 
 void Server::Start() {
