@@ -8,14 +8,22 @@
 #include <functional>
 #include <string>
 #include <string_view>
+#include <type_traits>
 
 #include "absl/hash/hash.h"
 
 namespace weakref {
 
+// Integers hash to themselves: the cache mixes whatever a hash returns with a random key.
 template <class K>
 struct CacheHash {
-  size_t operator()(const K& key) const { return absl::Hash<K>()(key); }
+  size_t operator()(const K& key) const {
+    if constexpr (std::is_integral_v<K> && sizeof(K) <= sizeof(size_t)) {
+      return static_cast<size_t>(key);
+    } else {
+      return absl::Hash<K>()(key);
+    }
+  }
 };
 template <>
 struct CacheHash<std::string> {

@@ -4,11 +4,10 @@
 #define WEAKREF_CACHE_CACHE_OPTIONS_H_
 
 #include <cstddef>
-#include <stop_token>
 #include <string>
 
 #include "absl/status/status.h"
-#include "absl/time/time.h"
+#include "cache/internal/wait_options.h"  // export: WaitOptions
 
 namespace weakref {
 
@@ -27,15 +26,6 @@ struct CacheOptions {
 
   // OK, or what is wrong with this.
   absl::Status Validate() const;
-};
-
-// How long one call may wait for somebody else's load.
-struct WaitOptions {
-  // The wait ends with kDeadlineExceeded then. Blocking calls only; for StartGetOrCreate, use
-  // `stop`. It does not interrupt a loader that this very call runs.
-  absl::Time deadline = absl::InfiniteFuture();
-  // The wait ends with kCancelled when a stop is requested.
-  std::stop_token stop = {};
 };
 
 }  // namespace weakref

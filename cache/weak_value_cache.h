@@ -115,8 +115,17 @@ class WeakValueCache {
   // A failed load leaves nothing behind; the next call tries again.
   // Concurrency: a hit is lock-free. Otherwise blocks on the load.
   template <class Q, class Loader>
+  typename internal::LoaderTraits<Loader, K, V>::Result GetOrCreate(const Q& key, Loader&& loader) {
+    using Traits = internal::LoaderTraits<Loader, K, V>;
+    const uint64_t mixed = core_->Mix(hash_(key));
+    if (StrongRef<V> hit = Adopt(core_->Find(mixed, Equal(key, mixed)))) [[likely]]
+      return hit;
+    return Miss<Traits>(key, mixed, loader, WaitOptions());
+  }
+  // As above, with an end to the wait for another caller's load.
+  template <class Q, class Loader>
   typename internal::LoaderTraits<Loader, K, V>::Result GetOrCreate(const Q& key, Loader&& loader,
-                                                                    const WaitOptions& wait = {}) {
+                                                                    const WaitOptions& wait) {
     using Traits = internal::LoaderTraits<Loader, K, V>;
     const uint64_t mixed = core_->Mix(hash_(key));
     if (StrongRef<V> hit = Adopt(core_->Find(mixed, Equal(key, mixed)))) [[likely]]

@@ -18,7 +18,7 @@
 #include "absl/strings/str_cat.h"
 #include "cache/internal/blocking_wait.h"
 #include "cache/internal/cache_core.h"
-#include "cache/load_context.h"
+#include "cache/internal/load_context.h"
 #include "weakref/expiry_callback.h"
 
 namespace weakref::internal {

@@ -8,9 +8,9 @@
 #include <stop_token>
 #include <utility>
 
-#include "cache/cache_options.h"
 #include "cache/internal/load_record.h"
 #include "cache/internal/wait_graph.h"
+#include "cache/internal/wait_options.h"
 
 namespace weakref::internal {
 

@@ -15,7 +15,7 @@
 #include <utility>
 #include <vector>
 
-#include "cache/cache_stats.h"
+#include "cache/internal/cache_stats.h"
 #include "cache/internal/load_record.h"
 #include "cache/internal/lookup_counters.h"
 #include "weakref/internal/table/hash_mix.h"
@@ -48,6 +48,38 @@ class CacheShard final : public table::Shard<Sync> {
   Counter loads, failures, shared, left, superseded, invalidated, loading;
 };
 
+// A fixed number of shards side by side, so that the hit path finds one by arithmetic.
+template <class Shard>
+class ShardArray {
+ public:
+  // Throws: std::bad_alloc.
+  explicit ShardArray(size_t capacity)
+      : shards_(std::allocator<Shard>().allocate(capacity)), capacity_(capacity) {}
+  ShardArray(const ShardArray&) = delete;
+  ShardArray& operator=(const ShardArray&) = delete;
+  ~ShardArray() {
+    std::destroy_n(shards_, size_);
+    std::allocator<Shard>().deallocate(shards_, capacity_);
+  }
+
+  template <class... Args>
+  void emplace_back(Args&&... args) {
+    ::new (static_cast<void*>(shards_ + size_)) Shard(std::forward<Args>(args)...);
+    ++size_;
+  }
+  Shard& operator[](size_t i) { return shards_[i]; }
+  Shard* begin() { return shards_; }
+  Shard* end() { return shards_ + size_; }
+  const Shard* begin() const { return shards_; }
+  const Shard* end() const { return shards_ + size_; }
+  size_t size() const { return size_; }
+
+ private:
+  Shard* const shards_;
+  const size_t capacity_;
+  size_t size_ = 0;
+};
+
 template <class Sync, class K, class V>
 class CacheCore final : public table::CoreRefs<Sync> {
  public:
@@ -60,13 +92,10 @@ class CacheCore final : public table::CoreRefs<Sync> {
   using MutexLock = typename Shard::MutexLock;
 
   // `shards` is a power of two. Throws: std::bad_alloc.
-  explicit CacheCore(size_t shards) : hash_key_(table::ProcessHashKey()) {
+  explicit CacheCore(size_t shards) : hash_key_(table::ProcessHashKey()), shards_(shards) {
     for (size_t n = shards; n > 1; n /= 2) --shard_shift_;
-    shards_.reserve(shards);
-    for (size_t i = 0; i < shards; ++i) {
-      shards_.push_back(std::make_unique<Shard>(this, i, kTraits));
-    }
-    first_shard_ = shards_.data();
+    for (size_t i = 0; i < shards; ++i) shards_.emplace_back(this, i, kTraits);
+    first_shard_ = shards_.begin();
   }
 
   // What the user's hash said, mixed.
@@ -74,7 +103,7 @@ class CacheCore final : public table::CoreRefs<Sync> {
   static uint32_t Stored(uint64_t mixed) { return table::StoredHash(mixed); }
   Shard& ShardFor(uint64_t mixed) const {
     // Two shifts: by 64 in one would be undefined with a single shard.
-    return *first_shard_[(mixed >> 1) >> (shard_shift_ - 1)];
+    return first_shard_[(mixed >> 1) >> shard_shift_];
   }
   static Shard& ShardOf(const Block* entry) {
     return *static_cast<Shard*>(table::Shard<Sync>::Of(entry));
@@ -292,8 +321,8 @@ class CacheCore final : public table::CoreRefs<Sync> {
   void Close(const LoadFailure& failure) {
     std::vector<Waiter<Sync>*> waiters;
     std::vector<std::stop_source> stops;
-    for (auto& shard : shards_) {
-      shard->Close([&](Block* entry) {
+    for (Shard& shard : shards_) {
+      shard.Close([&](Block* entry) {
         const State state = table::ReadState(entry);
         if (!state.loading()) return;
         Record* record = RecordOf(state);
@@ -310,7 +339,7 @@ class CacheCore final : public table::CoreRefs<Sync> {
   // found's count, under the shard's mutex, until it returns false. `visit` must not be user code.
   template <class Visit>
   void VisitShardLocked(size_t index, Visit&& visit) {
-    Shard& shard = *shards_[index];
+    Shard& shard = shards_[index];
     MutexLock lock(&shard.mutex());
     const uintptr_t live = live_word_.load(std::memory_order_relaxed);  // relaxed: as Find
     shard.table_locked().VisitAllLocked([&](Block* entry) {
@@ -318,34 +347,34 @@ class CacheCore final : public table::CoreRefs<Sync> {
       return found.block == nullptr || visit(entry, found);
     });
   }
-  size_t ApproxShardEntries(size_t index) const {
-    MutexLock lock(&shards_[index]->mutex());
-    return shards_[index]->table_locked().count();
+  size_t ApproxShardEntries(size_t index) {
+    MutexLock lock(&shards_[index].mutex());
+    return shards_[index].table_locked().count();
   }
 
   size_t shard_count() const { return shards_.size(); }
-  Shard& shard(size_t index) { return *shards_[index]; }
+  Shard& shard(size_t index) { return shards_[index]; }
 
   size_t ApproxLive() const {
     // relaxed: a statistic.
     const uintptr_t generation = GenerationOf(live_word_.load(std::memory_order_relaxed));
     size_t live = 0;
-    for (const auto& shard : shards_) live += shard->ApproxLive(generation);
+    for (const Shard& shard : shards_) live += shard.ApproxLive(generation);
     return live;
   }
 
   CacheStats Stats() const {
     CacheStats stats;
     counters_.Read(&stats.hits, &stats.misses);
-    for (const auto& shard : shards_) {
-      stats.loads += shard->loads.Read();
-      stats.load_failures += shard->failures.Read();
-      stats.loads_shared += shard->shared.Read();
-      stats.waits_left += shard->left.Read();
-      stats.superseded += shard->superseded.Read();
-      stats.invalidated += shard->invalidated.Read();
-      stats.loading += shard->loading.Read();
-      stats.deaths += shard->deaths();
+    for (const Shard& shard : shards_) {
+      stats.loads += shard.loads.Read();
+      stats.load_failures += shard.failures.Read();
+      stats.loads_shared += shard.shared.Read();
+      stats.waits_left += shard.left.Read();
+      stats.superseded += shard.superseded.Read();
+      stats.invalidated += shard.invalidated.Read();
+      stats.loading += shard.loading.Read();
+      stats.deaths += shard.deaths();
     }
     stats.live = ApproxLive();
     stats.shards = shards_.size();
@@ -489,14 +518,14 @@ class CacheCore final : public table::CoreRefs<Sync> {
       [](Block* entry) { return &Entry::From(entry)->target(); }};
 
   // Readers' line.
-  std::unique_ptr<Shard>* first_shard_ = nullptr;
-  int shard_shift_ = 64;
+  Shard* first_shard_ = nullptr;
+  int shard_shift_ = 63;
   const table::HashKey hash_key_;
   // The state word of a live, fresh entry; its generation is InvalidateAll's.
   typename Sync::template Atomic<uintptr_t> live_word_{State::Live(0).word()};
 
   alignas(64) LookupCounters<Sync> counters_;
-  std::vector<std::unique_ptr<Shard>> shards_;
+  ShardArray<Shard> shards_;
 };
 
 }  // namespace weakref::internal

@@ -10,6 +10,7 @@ A file may include its own layer and those below it. From the bottom:
 Tests include everything, and nothing but tests includes tests. Examples and benchmarks do not include
 each other. Files of tools/ stand outside. Boost is included only by weakref/dispatch/asio_*, by
 cache/async*, by examples, benchmarks and tests. Includes of ours name the path from the top folder.
+A file internal/..._impl.h is the end of the public header that includes it, and of that layer.
 """
 
 import re
@@ -32,6 +33,7 @@ INCLUDE = re.compile(r'^\s*#\s*include\s*(?:"([^"]+)"|<([^>]+)>)')
 
 
 def layer(path):
+  path = re.sub(r'internal/(\w+_impl\.h)$', r'\1', path)
   return max((folder for folder in RANKS if path.startswith(folder)), key=len, default=None)
 
 

@@ -41,7 +41,8 @@ class CallbackNode : public DeathNode<Sync>, public DispatchItem<Sync> {
     runner_.store(Sync::ThreadId(), std::memory_order_relaxed);
     State expected = State::kArmed;
     // [start.acq_rel] pairs with [cancel.acq_rel], [cancel-failed.acquire], [await.acq_rel],
-    // [node-state.acquire]; carries runner_ to the canceller; breaks CallbackModel.CancelFromOtherThreadWaits.
+    // [node-state.acquire]; carries runner_ to the canceller; breaks
+    // CallbackModel.CancelFromOtherThreadWaits.
     if (state_.compare_exchange_strong(expected, State::kRunning, std::memory_order_acq_rel,
                                        // relaxed: cancelled, nothing left to touch
                                        std::memory_order_relaxed)) {
@@ -52,7 +53,8 @@ class CallbackNode : public DeathNode<Sync>, public DispatchItem<Sync> {
       }
       self()->Release();
       // [finish.acq_rel] pairs with [await.acq_rel], [await-failed.acquire],
-      // [cancel-failed.acquire], [node-state.acquire]; carries the callback's effects to whoever cancels after it; breaks CallbackModel.CancelledCallbackHasFinished.
+      // [cancel-failed.acquire], [node-state.acquire]; carries the callback's effects to whoever
+      // cancels after it; breaks CallbackModel.CancelledCallbackHasFinished.
       if (state_.exchange(State::kDone, std::memory_order_acq_rel) == State::kAwaited) {
         finished_.Notify();
       }

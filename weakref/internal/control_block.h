@@ -203,8 +203,8 @@ class BasicControlBlock {
   // Gives up `n` tokens that the caller owns.
   void DropTokens(Weak n) {
     // [last-weak.release] pairs with [free.acquire], [close-alone.acquire], [sole-weak.acquire],
-    // [sole-closer.acquire]; carries this holder's accesses to the block to the thread that frees it; breaks
-    // ControlBlockModel.FreeAfterLastWeak.
+    // [sole-closer.acquire]; carries this holder's accesses to the block to the thread that frees
+    // it; breaks ControlBlockModel.FreeAfterLastWeak.
     const Weak old = weak_.fetch_sub(n, std::memory_order_release);
     if (old >= kSaturated) [[unlikely]] {
       Saturate();

@@ -83,7 +83,7 @@ struct RealSync {
   template <class T>
   static T& Local() {
     static_assert(std::is_trivially_destructible_v<T>);
-    static constinit thread_local T local;
+    static constinit thread_local T local{};
     return local;
   }
 

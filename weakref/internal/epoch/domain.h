@@ -68,10 +68,15 @@ class Domain {
 
   // ---- readers: wait-free ----
 
-  void Enter(Slot* slot) {
+  // Whether entering needs no exchange.
+  bool asymmetric() const {
     // relaxed: a stale answer shows in kExchanged.
-    if (asymmetric_.load(std::memory_order_relaxed)) [[likely]] {
-      slot->EnterAsymmetric();
+    return asymmetric_.load(std::memory_order_relaxed);
+  }
+  // The thread is outside.
+  void Enter(Slot* slot) {
+    if (asymmetric()) {
+      slot->TryEnterAsymmetric();
     } else {
       slot->EnterExchanging();
     }

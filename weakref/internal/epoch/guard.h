@@ -31,45 +31,64 @@ Slot<RealSync>* FirstSlot(ThreadSlot<RealSync>& thread);
 template <class Sync>
 class Guard {
  public:
-  Guard() {
-    auto& thread = Sync::template Local<ThreadSlot<Sync>>();
-    slot_ = thread.slot;
-    if (slot_ == nullptr) [[unlikely]]
-      slot_ = FirstSlot(thread);
-    if (slot_ == nullptr) [[unlikely]] {
-      domain().EnterShared();
-      outermost_ = true;
-    } else if (!slot_->inside()) [[likely]] {
-      domain().Enter(slot_);
-      outermost_ = true;
+  [[gnu::always_inline]] Guard() {
+    slot_ = Sync::template Local<ThreadSlot<Sync>>().slot;
+    if (slot_ != nullptr && domain().asymmetric() && slot_->TryEnterAsymmetric()) [[likely]] {
+      stay_ = Stay::kAsymmetric;
+    } else {
+      EnterSlowly();
     }
   }
   Guard(const Guard&) = delete;
   Guard& operator=(const Guard&) = delete;
-  ~Guard() { Leave(); }
+  [[gnu::always_inline]] ~Guard() { Leave(); }
 
   // Leaves early; the destructor then does nothing.
-  void Leave() {
-    if (!outermost_) return;
-    outermost_ = false;
-    if (slot_ == nullptr) [[unlikely]] {
-      domain().LeaveShared();
-      return;
+  [[gnu::always_inline]] void Leave() {
+    if (stay_ == Stay::kAsymmetric) [[likely]] {
+      slot_->LeaveAsymmetric();
+    } else {
+      LeaveSlowly();
     }
-    domain().Leave(slot_);
-    if (Sync::template Local<ThreadSlot<Sync>>().slot != slot_) [[unlikely]] {
-      domain().ReleaseSlot(slot_);  // taken for this guard alone: the thread is exiting
-    }
+    stay_ = Stay::kNone;
   }
 
   // A small number that no other thread inside a guard has; null slot: none.
   const Slot<Sync>* slot() const { return slot_; }
 
  private:
+  enum class Stay : uint8_t {
+    kAsymmetric,
+    kExchanging,
+    kTransient,  // a slot for this guard alone: the thread is exiting
+    kShared,     // no slot could be had
+    kNone,       // an outer guard is there, or left
+  };
+
   static Domain<Sync>& domain() { return global_domain<Sync>; }
 
+  [[gnu::noinline]] void EnterSlowly() {
+    auto& thread = Sync::template Local<ThreadSlot<Sync>>();
+    if (slot_ == nullptr) slot_ = FirstSlot(thread);
+    if (slot_ == nullptr) {
+      domain().EnterShared();
+      stay_ = Stay::kShared;
+    } else if (slot_->inside()) {
+      stay_ = Stay::kNone;
+    } else {
+      domain().Enter(slot_);
+      stay_ = slot_ == thread.slot ? Stay::kExchanging : Stay::kTransient;
+    }
+  }
+  [[gnu::noinline]] void LeaveSlowly() {
+    if (stay_ == Stay::kNone) return;
+    if (stay_ == Stay::kShared) return domain().LeaveShared();
+    domain().Leave(slot_);
+    if (stay_ == Stay::kTransient) domain().ReleaseSlot(slot_);
+  }
+
   Slot<Sync>* slot_;
-  bool outermost_ = false;
+  Stay stay_;
 };
 
 // Retires outside of a guard, and reclaims when it is time. Runs user code (destructors of keys):

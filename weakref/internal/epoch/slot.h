@@ -24,13 +24,18 @@ class alignas(64) Slot {
     return (ticks_.load(std::memory_order_relaxed) & kInside) != 0;
   }
 
-  void EnterAsymmetric() {
+  // False if the thread is inside already.
+  bool TryEnterAsymmetric() {
     // relaxed: the own slot.
     const uint64_t ticks = ticks_.load(std::memory_order_relaxed);
+    if ((ticks & kInside) != 0) [[unlikely]]
+      return false;
+    // An owned slot has kExchanged only after an exchange, and there is no way back from those.
     // [enter.release] pairs with [noted.acquire], [left.acquire]; carries the reads of earlier
     // stays to a reclaimer that sees only this tick; breaks EpochModel.ReaderKeepsWhatItFound.
-    ticks_.store((ticks & ~kExchanged) | kInside, std::memory_order_release);
+    ticks_.store(ticks | kInside, std::memory_order_release);
     Sync::LightBarrier();
+    return true;
   }
 
   void EnterExchanging() {
@@ -40,13 +45,19 @@ class alignas(64) Slot {
     ticks_.fetch_or(kInside | kExchanged, std::memory_order_acq_rel);
   }
 
-  void Leave() {
+  // REQUIRES: TryEnterAsymmetric() began the stay.
+  void LeaveAsymmetric() {
     // relaxed: the own slot.
     const uint64_t ticks = ticks_.load(std::memory_order_relaxed);
-    if ((ticks & kExchanged) == 0) [[likely]] {
-      // [leave.release] pairs with [noted.acquire], [left.acquire]; carries the reads of this stay
-      // to the reclaimer, who frees what was read; breaks EpochModel.ReaderKeepsWhatItFound.
-      ticks_.store(ticks + (kTick - kInside), std::memory_order_release);
+    // [leave.release] pairs with [noted.acquire], [left.acquire]; carries the reads of this stay
+    // to the reclaimer, who frees what was read; breaks EpochModel.ReaderKeepsWhatItFound.
+    ticks_.store(ticks + (kTick - kInside), std::memory_order_release);
+  }
+
+  void Leave() {
+    // relaxed: the own slot.
+    if ((ticks_.load(std::memory_order_relaxed) & kExchanged) == 0) {
+      LeaveAsymmetric();
     } else {
       // [leave-exchanged.release] pairs with [noted.acq_rel], [left.acquire]; as above, and
       // carries the note on to the next entry; breaks EpochModel.ExchangedReaderKeepsWhatItFound.

@@ -21,6 +21,10 @@
 #include <cstddef>
 #include <cstdint>
 
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
+
 #include "weakref/internal/control_block.h"
 
 namespace weakref::internal::table {
@@ -30,21 +34,35 @@ inline constexpr int kSlots = 7;
 // The seven tags and the overflow count of a bucket, read at once.
 class BucketWord {
  public:
-  static constexpr uint64_t kLow = 0x0001010101010101;   // bit 0 of each tag
-  static constexpr uint64_t kHigh = 0x0080808080808080;  // bit 7 of each tag
-  static constexpr uint64_t kTags = 0x00ffffffffffffff;
+  static constexpr uint64_t kLow = 0x0001010101010101;  // bit 0 of each tag
   static constexpr int kOverflowShift = 56;
   static constexpr uint64_t kMaxOverflow = 255;
 
   constexpr explicit BucketWord(uint64_t bits) : bits_(bits) {}
 
-  // Bit 7 of each slot whose tag is `tag`; exact.
-  constexpr uint64_t Match(uint8_t tag) const {
+  // A set of slots: iterate while it is not 0, SlotOf the lowest, `set &= set - 1`.
+  using SlotSet = uint64_t;
+
+#if defined(__SSE2__)
+  // Bit i: slot i has `tag`.
+  SlotSet Match(uint8_t tag) const {
+    const __m128i tags = _mm_cvtsi64_si128(static_cast<int64_t>(bits_));
+    const __m128i wanted = _mm_cvtsi64_si128(static_cast<int64_t>(kLow * tag));
+    const int equal = _mm_movemask_epi8(_mm_cmpeq_epi8(tags, wanted));
+    return static_cast<SlotSet>(equal) & ((1 << kSlots) - 1);
+  }
+  static int SlotOf(SlotSet set) { return std::countr_zero(set); }
+#else
+  // Bit 8 i + 7: slot i has `tag`; exact, no carry crosses a slot.
+  SlotSet Match(uint8_t tag) const {
+    constexpr uint64_t kHigh = kLow << 7;
+    constexpr uint64_t kTags = kLow * 0xff;
     const uint64_t x = (bits_ & kTags) ^ (kLow * tag);
     return ~(((x & ~kHigh) + (kTags & ~kHigh)) | x) & kHigh;
   }
-  constexpr uint64_t Empty() const { return Match(0); }
-  static int SlotOf(uint64_t match) { return std::countr_zero(match) / 8; }
+  static int SlotOf(SlotSet set) { return std::countr_zero(set) / 8; }
+#endif
+  SlotSet Empty() const { return Match(0); }
 
   constexpr uint64_t overflow() const { return bits_ >> kOverflowShift; }
   constexpr uint64_t bits() const { return bits_; }

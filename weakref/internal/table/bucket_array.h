@@ -83,7 +83,7 @@ class alignas(64) BucketArray final : public BasicControlBlock<Sync> {
     size_t index = Home(hash) & mask();
     for (size_t n = 0; n < size(); ++n, index = (index + 1) & mask()) {
       const BucketWord word = bucket(index).ReadLocked();
-      for (uint64_t match = word.Match(Tag(hash)); match != 0; match &= match - 1) {
+      for (BucketWord::SlotSet match = word.Match(Tag(hash)); match != 0; match &= match - 1) {
         const int slot = BucketWord::SlotOf(match);
         if (visit(bucket(index).EntryLocked(slot), Position{index, slot})) return true;
       }

@@ -48,30 +48,29 @@ class Table {
   // Calls match(entry) for each entry with the tag of `hash`, until it returns true. Visits an
   // entry that is in the table throughout the call for certain, at most once; others perhaps.
   template <class Match>
-  void Find(uint32_t hash, Match&& match) const {
+  [[gnu::always_inline]] void Find(uint32_t hash, Match&& match) const {
     // [array.acquire] pairs with [array.release]; carries the array's contents; breaks
     // TableModel.HeldEntryIsFound.
     const uintptr_t word = array_.load(std::memory_order_acquire);
-    const auto* buckets = reinterpret_cast<const Bucket<Sync>*>(word & ~kLog2Mask);
-    const size_t mask = (size_t{1} << (word & kLog2Mask)) - 1;
-    size_t index = Home(hash) & mask;
-    for (size_t n = 0; n <= mask; ++n, index = (index + 1) & mask) {
-      const BucketWord tags = buckets[index].Read();
-      for (uint64_t hit = tags.Match(Tag(hash)); hit != 0; hit &= hit - 1) {
-        Block* entry = buckets[index].Entry(BucketWord::SlotOf(hit));
-        if (entry != nullptr && match(entry)) [[likely]]
-          return;
-      }
-      if (tags.overflow() == 0) [[likely]]
+    const size_t mask = MaskOf(word);
+    const Bucket<Sync>* bucket = BucketsOf(word) + (hash & mask);
+    const BucketWord tags = bucket->Read();
+    BucketWord::SlotSet hits = tags.Match(Tag(hash));
+    if (hits != 0) [[likely]] {
+      Block* entry = bucket->Entry(BucketWord::SlotOf(hits));
+      if (entry != nullptr && match(entry)) [[likely]]
         return;
+      hits &= hits - 1;
     }
+    // One time in some dozens: another entry with this tag, or a home bucket that was full.
+    if (hits != 0 || tags.overflow() != 0) [[unlikely]]
+      FindFurther(word, hash, tags, hits, match);
   }
 
   void Prefetch(uint32_t hash) const {
     // relaxed: only an address.
     const uintptr_t word = array_.load(std::memory_order_relaxed);
-    const auto* buckets = reinterpret_cast<const Bucket<Sync>*>(word & ~kLog2Mask);
-    __builtin_prefetch(&buckets[Home(hash) & ((size_t{1} << (word & kLog2Mask)) - 1)]);
+    __builtin_prefetch(BucketsOf(word) + (hash & MaskOf(word)));
   }
 
   // ---- the writer, under the shard's mutex ----
@@ -193,6 +192,30 @@ class Table {
 
  private:
   static constexpr uintptr_t kLog2Mask = 63;
+
+  static const Bucket<Sync>* BucketsOf(uintptr_t word) {
+    return reinterpret_cast<const Bucket<Sync>*>(word & ~kLog2Mask);
+  }
+  static size_t MaskOf(uintptr_t word) { return (size_t{1} << (word & kLog2Mask)) - 1; }
+
+  // Goes on from the home bucket, of which `hits` remain.
+  template <class Match>
+  [[gnu::noinline]] static void FindFurther(uintptr_t word, uint32_t hash, BucketWord tags,
+                                            BucketWord::SlotSet hits, Match& match) {
+    const Bucket<Sync>* buckets = BucketsOf(word);
+    const size_t mask = MaskOf(word);
+    size_t index = hash & mask;
+    for (size_t n = 0;;) {
+      for (; hits != 0; hits &= hits - 1) {
+        Block* entry = buckets[index].Entry(BucketWord::SlotOf(hits));
+        if (entry != nullptr && match(entry)) return;
+      }
+      if (tags.overflow() == 0 || ++n > mask) return;
+      index = (index + 1) & mask;
+      tags = buckets[index].Read();
+      hits = tags.Match(Tag(hash));
+    }
+  }
 
   static uint32_t StoredHashOf(const Block* entry) {
     return entry->aux().load(std::memory_order_relaxed);  // relaxed: constant
