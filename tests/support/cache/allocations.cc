@@ -6,7 +6,7 @@
 #include <cstdlib>
 #include <new>
 
-namespace weakref::testing {
+namespace weakref::support {
 namespace {
 
 std::atomic<int64_t> live{0};
@@ -58,21 +58,21 @@ bool StopFailingAllocations() {
   return happened;
 }
 
-}  // namespace weakref::testing
+}  // namespace weakref::support
 
-void* operator new(size_t size) { return weakref::testing::New(size); }
-void* operator new[](size_t size) { return weakref::testing::New(size); }
+void* operator new(size_t size) { return weakref::support::New(size); }
+void* operator new[](size_t size) { return weakref::support::New(size); }
 void* operator new(size_t size, std::align_val_t align) {
-  return weakref::testing::NewAligned(size, static_cast<size_t>(align));
+  return weakref::support::NewAligned(size, static_cast<size_t>(align));
 }
 void* operator new[](size_t size, std::align_val_t align) {
-  return weakref::testing::NewAligned(size, static_cast<size_t>(align));
+  return weakref::support::NewAligned(size, static_cast<size_t>(align));
 }
-void operator delete(void* p) noexcept { weakref::testing::Delete(p); }
-void operator delete[](void* p) noexcept { weakref::testing::Delete(p); }
-void operator delete(void* p, size_t) noexcept { weakref::testing::Delete(p); }
-void operator delete[](void* p, size_t) noexcept { weakref::testing::Delete(p); }
-void operator delete(void* p, std::align_val_t) noexcept { weakref::testing::Delete(p); }
-void operator delete[](void* p, std::align_val_t) noexcept { weakref::testing::Delete(p); }
-void operator delete(void* p, size_t, std::align_val_t) noexcept { weakref::testing::Delete(p); }
-void operator delete[](void* p, size_t, std::align_val_t) noexcept { weakref::testing::Delete(p); }
+void operator delete(void* p) noexcept { weakref::support::Delete(p); }
+void operator delete[](void* p) noexcept { weakref::support::Delete(p); }
+void operator delete(void* p, size_t) noexcept { weakref::support::Delete(p); }
+void operator delete[](void* p, size_t) noexcept { weakref::support::Delete(p); }
+void operator delete(void* p, std::align_val_t) noexcept { weakref::support::Delete(p); }
+void operator delete[](void* p, std::align_val_t) noexcept { weakref::support::Delete(p); }
+void operator delete(void* p, size_t, std::align_val_t) noexcept { weakref::support::Delete(p); }
+void operator delete[](void* p, size_t, std::align_val_t) noexcept { weakref::support::Delete(p); }

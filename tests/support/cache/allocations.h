@@ -6,7 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 
-namespace weakref::testing {
+namespace weakref::support {
 
 // Allocations of the calling thread so far.
 uint64_t AllocationsOfThisThread();
@@ -23,6 +23,6 @@ void FailAllocationOfThisThread(int n);
 // Takes that back; returns whether it has happened.
 bool StopFailingAllocations();
 
-}  // namespace weakref::testing
+}  // namespace weakref::support
 
 #endif  // WEAKREF_TESTS_SUPPORT_CACHE_ALLOCATIONS_H_

@@ -7,7 +7,7 @@
 
 #include "absl/hash/hash.h"
 
-namespace weakref::testing {
+namespace weakref::support {
 
 struct GoodHash {
   size_t operator()(int key) const { return absl::Hash<int>()(key); }
@@ -20,6 +20,6 @@ struct FourBitHash {
   size_t operator()(int key) const { return absl::Hash<int>()(key) & 15; }
 };
 
-}  // namespace weakref::testing
+}  // namespace weakref::support
 
 #endif  // WEAKREF_TESTS_SUPPORT_CACHE_HASHES_H_

@@ -7,7 +7,7 @@
 #include <functional>
 #include <utility>
 
-namespace weakref::testing {
+namespace weakref::support {
 
 // Movable; only the last place of the value counts as an object, and runs `on_death`.
 class Probe {
@@ -41,6 +41,6 @@ class Probe {
   std::function<void()> on_death_;
 };
 
-}  // namespace weakref::testing
+}  // namespace weakref::support
 
 #endif  // WEAKREF_TESTS_SUPPORT_CACHE_PROBE_H_
