@@ -72,7 +72,7 @@ class AsyncLoad final : public LoadRecord<RealSync>, public AsyncLoadOf<V> {
   }
   void Complete(absl::StatusOr<StrongRef<V>> result) override {
     if (!result.ok()) return Fail({result.status(), nullptr});
-    if (*result == nullptr) {
+    if (*result == nullptr || RefAccess::Block(*result) == nullptr) {
       return Fail({absl::InvalidArgumentError("the loader returned a null reference"), nullptr});
     }
     try {

@@ -72,7 +72,8 @@ typename Traits::Result WeakValueCache<K, V, Hash, Eq>::Lead(BlockingRecord& rec
       } else {
         object = std::move(product);
       }
-      if (failure.status.ok() && object == nullptr) {
+      if (failure.status.ok() &&
+          (object == nullptr || internal::RefAccess::Block(object) == nullptr)) {
         failure.status = absl::InvalidArgumentError("the loader returned a null reference");
       }
       if (failure.status.ok()) {
