@@ -88,8 +88,7 @@ void Connection::AwaitRequest() {
   if (draining_ && !RequestHasBegun()) return Close();
   parser_.emplace();
   parser_->header_limit(static_cast<std::uint32_t>(context_.limits.max_request_bytes));
-  // ReadBody has the last word; here a long body must not hide what is wrong with the header.
-  parser_->body_limit(boost::none);
+  parser_->body_limit(context_.limits.max_request_bytes);
   if (buffer_.size() > 0) return ReadHeader();
   Arm(context_.limits.idle_timeout);
   socket_.async_read_some(
@@ -135,12 +134,6 @@ void Connection::ReadBody() {
     request_.keep_alive = false;
     return Dispatch();
   }
-  const size_t limit = context_.limits.max_request_bytes;
-  if (parser_->content_length_remaining().value_or(0) > limit) {
-    request_.keep_alive = false;
-    return Refuse({http::status::payload_too_large, "the body is too large"});
-  }
-  parser_->body_limit(limit);
   http::async_read(socket_, buffer_, *parser_,
                    boost::beast::bind_front_handler(&Connection::OnBody, shared_from_this()));
 }
@@ -162,7 +155,6 @@ void Connection::OnReadFailed(ErrorCode error) {
 // --- Answering ---
 
 void Connection::Dispatch() {
-  deadline_.Disarm();
   const absl::StatusOr<Target> target = ParseTarget(View(parser_->get().target()));
   if (!target.ok()) return Refuse({StatusFor(target.status()), target.status().message()});
   switch (target->endpoint) {
@@ -177,6 +169,7 @@ void Connection::Dispatch() {
     }
     case Endpoint::kFile:
       state_ = State::kLoading;
+      Arm(context_.limits.load_timeout);
       // A hit comes back in this call, and dispatch goes straight on; a load comes back on a thread
       // of the pool, and dispatch brings it to the strand.
       context_.cache.Get(target->path, arrival_,
@@ -190,7 +183,8 @@ void Connection::Dispatch() {
 }
 
 void Connection::OnResource(absl::StatusOr<ResourceRef> resource) {
-  if (state_ == State::kClosed) return;
+  // Too late if the client was told so; then this connection ends, and waits for nothing else.
+  if (state_ != State::kLoading) return;
   if (!resource.ok()) {
     return Refuse({StatusFor(resource.status()), resource.status().message()});
   }
@@ -317,6 +311,8 @@ void Connection::OnDeadline() {
       context_.log.Warn("client does not read its response", {{"peer", Peer()}});
       return Reset();
     case State::kLoading:
+      request_.keep_alive = false;
+      return Refuse({http::status::gateway_timeout, "the file takes too long"});
     case State::kClosed:
       return;
   }

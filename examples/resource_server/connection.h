@@ -34,6 +34,7 @@ using Socket = boost::asio::basic_stream_socket<boost::asio::ip::tcp, Strand>;
 struct ConnectionLimits {
   size_t max_request_bytes = 0;         // of the request line, of the header, and of a body
   Clock::duration header_timeout = {};  // from a request's first byte to its last
+  Clock::duration load_timeout = {};    // for the cache to come up with a resource
   Clock::duration idle_timeout = {};    // without a request
   Clock::duration write_timeout = {};   // without progress while a response is being sent
   bool hold_last = true;                // an idle connection keeps its last resource in use
@@ -55,10 +56,9 @@ struct ConnectionContext {
 //   state       waits for                 leaves by
 //   kIdle       a request's first byte    OnFirstBytes -> kReading; idle timeout, Drain -> kClosed
 //   kReading    the rest of the request   OnHeader, OnBody -> kLoading | kWriting; timeout: a 408
-//   kLoading    the cache                 OnResource -> kWriting
-//   kWriting    the client to read        OnWritten -> kIdle | kReading (pipelined) | kLingering
-//   kLingering  the client to close       OnLingered -> kClosed
-//   kClosed     nothing
+//   kLoading    the cache                 OnResource -> kWriting; timeout: a 504, and no more
+//   requests kWriting    the client to read        OnWritten -> kIdle | kReading (pipelined) |
+//   kLingering kLingering  the client to close       OnLingered -> kClosed kClosed     nothing
 //
 // Pipelined requests are answered in order: the next is not looked at before the last is answered.
 class Connection : public std::enable_shared_from_this<Connection> {

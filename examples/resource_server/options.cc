@@ -58,6 +58,8 @@ FlagTable MakeTable(ServerOptions& options) {
             DurationFlag(&options.revalidate, std::chrono::seconds(0), kLongestTimeout));
   table.Add("header-timeout", "DURATION", "for a request to arrive, from its first byte (10s)",
             timeout(&options.header_timeout));
+  table.Add("load-timeout", "DURATION", "for a file to be read; the client gets a 504 then (30s)",
+            timeout(&options.load_timeout));
   table.Add("idle-timeout", "DURATION", "close a connection without requests after so long (60s)",
             timeout(&options.idle_timeout));
   table.Add("write-timeout", "DURATION", "close if a client reads nothing for so long (30s)",

@@ -25,6 +25,7 @@ struct ServerOptions {
   bool hold_last = true;
   std::chrono::milliseconds revalidate = std::chrono::seconds(1);
   std::chrono::milliseconds header_timeout = std::chrono::seconds(10);
+  std::chrono::milliseconds load_timeout = std::chrono::seconds(30);
   std::chrono::milliseconds idle_timeout = std::chrono::seconds(60);
   std::chrono::milliseconds write_timeout = std::chrono::seconds(30);
   std::chrono::milliseconds drain_timeout = std::chrono::seconds(30);

@@ -51,6 +51,8 @@ Refusal RefusalForParseError(boost::beast::error_code error, const RequestHeader
     return {http::status::uri_too_long, "the request line is too long"};
   }
   if (error == http::error::body_limit) {
+    // The parser has seen the whole header. A method that is not allowed anyway is the better news.
+    if (const std::optional<Refusal> refusal = CheckHeader(header)) return *refusal;
     return {http::status::payload_too_large, "the body is too large"};
   }
   if (error == http::error::bad_version && NamesAVersion(unparsed)) {

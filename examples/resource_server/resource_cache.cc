@@ -73,10 +73,10 @@ void ResourceCache::FindOrLoad(std::string_view path, Continuation continuation)
 
 void ResourceCache::StartLoad(const std::string& path,
                               weakref::LoadCompletion<Resource> completion) {
-  // Should the pool be stopped, it destroys the task and with it the completion, which completes as
-  // cancelled: nobody waits for ever.
+  // The key, which `path` is, lives until the completion. Should the pool be stopped, it destroys
+  // the task and with it the completion, which completes as cancelled: nobody waits for ever.
   boost::asio::post(
-      pool_, [this, path, begun = Clock::now(), completion = std::move(completion)]() mutable {
+      pool_, [this, &path, begun = Clock::now(), completion = std::move(completion)]() mutable {
         absl::StatusOr<Resource> resource = LoadFrom(source_, path);
         // Waiting for a thread of the pool is included: it is what the requests wait for.
         metrics_.load_duration.Observe(Clock::now() - begun);
@@ -117,10 +117,10 @@ void ResourceCache::AppendMetrics(std::string& text) const {
                  "Requests that joined a load which another request had started.",
                  stats.loads_shared);
   writer.Counter("weak_value_cache_superseded_total",
-                 "Loads whose result was not published because something newer took its place.",
+                 "Entries and loads replaced by an insertion (this server makes none).",
                  stats.superseded);
-  writer.Counter("weak_value_cache_invalidated_total", "Entries removed because the file changed.",
-                 stats.invalidated);
+  writer.Counter("weak_value_cache_invalidated_total",
+                 "Entries put aside because the file changed.", stats.invalidated);
   writer.Counter("weak_value_cache_deaths_total",
                  "Resources destroyed because their last user let go.", stats.deaths);
   writer.Gauge("weak_value_cache_live_entries", "Resources in use.", stats.live);

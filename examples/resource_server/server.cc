@@ -59,6 +59,7 @@ absl::Status Server::Prepare() {
   cache_ = *std::move(cache);
   const ConnectionLimits limits = {.max_request_bytes = options_.max_request_bytes,
                                    .header_timeout = options_.header_timeout,
+                                   .load_timeout = options_.load_timeout,
                                    .idle_timeout = options_.idle_timeout,
                                    .write_timeout = options_.write_timeout,
                                    .hold_last = options_.hold_last};

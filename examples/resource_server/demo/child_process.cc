@@ -122,4 +122,10 @@ std::vector<std::string> ChildProcess::LastLines() {
   return {lines_.begin(), lines_.end()};
 }
 
+std::vector<std::string> ChildProcess::AllLines() {
+  absl::MutexLock lock(&mutex_);
+  mutex_.Await(absl::Condition(&ended_));
+  return {lines_.begin(), lines_.end()};
+}
+
 }  // namespace resource_server::demo

@@ -39,8 +39,11 @@ class ChildProcess {
   // Waits for the end. Returns: the exit status, or -signal; DeadlineExceeded.
   absl::StatusOr<int> AwaitExit(absl::Duration timeout);
 
-  // The last lines of stderr, for a report of what went wrong.
+  // The last lines of stderr so far, for a report of what went wrong.
   std::vector<std::string> LastLines();
+
+  // The same, once stderr has ended.
+  std::vector<std::string> AllLines();
 
  private:
   ChildProcess(pid_t pid, UniqueFd output);

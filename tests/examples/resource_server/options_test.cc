@@ -22,8 +22,8 @@ TEST(Options, ReadsEveryFlag) {
   const absl::StatusOr<ServerOptions> options = ParseServerOptions(
       {"--root=/r", "--listen=0.0.0.0:0", "--threads=3", "--load-threads=5", "--shards=8",
        "--max-file-bytes=1000", "--max-request-bytes=512", "--max-connections=7",
-       "--hold-last=false", "--revalidate=0s", "--header-timeout=1.5s", "--idle-timeout=2m",
-       "--write-timeout=250ms", "--drain-timeout=1h"});
+       "--hold-last=false", "--revalidate=0s", "--load-timeout=3s", "--header-timeout=1.5s",
+       "--idle-timeout=2m", "--write-timeout=250ms", "--drain-timeout=1h"});
   ASSERT_TRUE(options.ok()) << options.status();
   EXPECT_EQ(options->root, "/r");
   EXPECT_EQ(options->listen_address, "0.0.0.0");
@@ -37,6 +37,7 @@ TEST(Options, ReadsEveryFlag) {
   EXPECT_FALSE(options->hold_last);
   EXPECT_EQ(options->revalidate, std::chrono::seconds(0));
   EXPECT_EQ(options->header_timeout, std::chrono::milliseconds(1500));
+  EXPECT_EQ(options->load_timeout, std::chrono::seconds(3));
   EXPECT_EQ(options->idle_timeout, std::chrono::minutes(2));
   EXPECT_EQ(options->write_timeout, std::chrono::milliseconds(250));
   EXPECT_EQ(options->drain_timeout, std::chrono::hours(1));
@@ -66,10 +67,11 @@ TEST(Options, NamesWhatIsWrong) {
 
 TEST(Options, HelpNamesEveryFlagAndItsDefault) {
   const std::string help = ServerHelp();
-  for (const char* text : {"--listen=", "--root=", "--threads=", "--load-threads=", "--shards=",
-                           "--max-file-bytes=", "--max-request-bytes=", "--max-connections=",
-                           "--hold-last=", "--revalidate=", "--header-timeout=", "--idle-timeout=",
-                           "--write-timeout=", "--drain-timeout=", "(60s)", "(64 MiB)"}) {
+  for (const char* text :
+       {"--listen=", "--root=", "--threads=", "--load-threads=", "--shards=", "--max-file-bytes=",
+        "--max-request-bytes=", "--max-connections=", "--hold-last=", "--revalidate=",
+        "--header-timeout=", "--idle-timeout=", "--load-timeout=", "--write-timeout=",
+        "--drain-timeout=", "(60s)", "(64 MiB)"}) {
     EXPECT_TRUE(absl::StrContains(help, text)) << text;
   }
 }

@@ -45,7 +45,10 @@ TEST(RequestRules, OtherParseErrors) {
     EXPECT_EQ(StatusForError(http::error::bad_version, "/", line), http::status::bad_request)
         << line;
   }
-  EXPECT_EQ(StatusForError(http::error::body_limit, "/", ""), http::status::payload_too_large);
+  EXPECT_EQ(RefusalForParseError(http::error::body_limit, Header(), "").status,
+            http::status::payload_too_large);
+  EXPECT_EQ(RefusalForParseError(http::error::body_limit, Header(http::verb::post), "").status,
+            http::status::method_not_allowed);
   EXPECT_EQ(StatusForError(http::error::bad_field, "/", ""), http::status::bad_request);
 }
 

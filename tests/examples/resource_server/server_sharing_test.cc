@@ -20,6 +20,7 @@ using testing::AwaitCondition;
 using testing::PatientOptions;
 using testing::RandomBytes;
 using testing::RawClient;
+using testing::RawResponse;
 using testing::Request;
 using testing::TestServer;
 
@@ -49,6 +50,29 @@ TEST(Sharing, OneSlowFileDelaysNobodyElse) {
   }
   server.gate().Open("slow");
   EXPECT_EQ(waiting.Read().body, "slow");
+}
+
+TEST(Sharing, WhoWaitsTooLongForAFileIsTold) {
+  ServerOptions options = PatientOptions();
+  options.load_timeout = std::chrono::milliseconds(50);
+  TestServer server(options);
+  server.files().Write("slow", "slow");
+  server.gate().Shut("slow");
+  RawClient first(server.port());
+  first.Send(Request("GET", "/files/slow"));
+  server.gate().AwaitLoad("slow");
+  RawClient second(server.port());
+  second.Send(Request("GET", "/files/slow"));
+  for (RawClient* client : {&first, &second}) {
+    const RawResponse response = client->Read();
+    EXPECT_EQ(response.status, 504);
+    EXPECT_EQ(response.Field("connection"), "close");
+    EXPECT_TRUE(client->ReadsEnd());
+  }
+  server.gate().Open("slow");
+  // The load went on without them; what it came to is of use to others or dies.
+  AwaitCondition("a response in time",
+                 [&] { return RawClient(server.port()).Get("/files/slow").body == "slow"; });
 }
 
 // Invariant: requests that come while a file is being loaded cause no further load, and get it.

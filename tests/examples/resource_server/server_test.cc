@@ -17,7 +17,6 @@
 namespace resource_server {
 namespace {
 
-using testing::AwaitCondition;
 using testing::Gzip;
 using testing::PatientOptions;
 using testing::RandomBytes;

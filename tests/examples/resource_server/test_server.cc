@@ -66,6 +66,7 @@ ServerOptions PatientOptions() {
   options.threads = 2;
   options.load_threads = 2;
   options.header_timeout = std::chrono::hours(1);
+  options.load_timeout = std::chrono::hours(1);
   options.idle_timeout = std::chrono::hours(1);
   options.write_timeout = std::chrono::hours(1);
   options.drain_timeout = std::chrono::hours(1);
