@@ -212,6 +212,7 @@ class CacheCore final : public table::CoreRefs<Sync> {
       target->AddStrong(record.waiters());
       table::WriteState(
           entry, record.in_table ? State::Linked(record.generation) : State(Block::kSentinel));
+      if (!record.in_table) CountIdleHook(target);
       waiters = EndLocked(shard, record);
     }
     Record::SucceedAll(waiters, {target, object});
@@ -291,6 +292,7 @@ class CacheCore final : public table::CoreRefs<Sync> {
       PutNew(shard, mixed, equal, entry, &State::Linked);
     } catch (...) {
       table::WriteState(entry, State(Block::kSentinel));  // the hook has nothing left to do
+      CountIdleHook(target);
       throw;
     }
     shard.Maintain();
@@ -495,6 +497,11 @@ class CacheCore final : public table::CoreRefs<Sync> {
     }
     (void)hook.release();
     entry->CloseUnpublished(Block::kIsLinked);
+  }
+
+  // So that `target` sweeps it. The caller owns a strong count.
+  static void CountIdleHook(Block* target) {
+    if (target->ops()->add_death_node == nullptr) DeathList<Sync>::CountCancelled(target);
   }
 
   Waiter<Sync>* EndLocked(Shard& shard, Record& record) {

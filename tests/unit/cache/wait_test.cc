@@ -211,7 +211,7 @@ TEST(CacheWait, DeadlineAgainstCompletion) {
     const absl::Time deadline = absl::Now() + absl::Microseconds(300);
     std::thread waiter(
         [&] { result = cache.GetOrCreate(1, Unused(), WaitOptions{.deadline = deadline}); });
-    AwaitThat([&] { return absl::Now() >= deadline; });
+    AwaitThat([&] { return cache.Stats().loads_shared == 1 && absl::Now() >= deadline; });
     completion->Complete(std::string("loaded"));
     waiter.join();
     if (!result.ok()) {

@@ -10,6 +10,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <new>
+#include <utility>
 
 #include "weakref/internal/sync.h"
 
@@ -30,6 +31,8 @@ class EntrySlab {
   EntrySlab& operator=(const EntrySlab&) = delete;
   ~EntrySlab() {
     if (spare_ != nullptr) FreeChunk(spare_);
+    // What a thread brought that was no longer needed, and nobody has used since.
+    while (partial_ != nullptr) FreeChunk(std::exchange(partial_, partial_->next));
   }
 
   // Throws: std::bad_alloc. Sets *first if nothing was allocated before this.
