@@ -3,6 +3,7 @@
 #include <boost/asio/post.hpp>
 #include <exception>
 #include <new>
+#include <type_traits>
 #include <utility>
 
 #include "absl/status/status.h"
@@ -11,11 +12,12 @@
 namespace resource_server {
 namespace {
 
-// A load must end in a result whatever happens to it; an exception that left the pool's thread
-// would end the process.
-absl::StatusOr<Resource> LoadFrom(ResourceSource& source, const std::string& path) {
+// What the source says, or what it threw as a status: a load must end in a result whatever happens
+// to it, and an exception that left the pool's thread would end the process.
+template <class Call>
+std::invoke_result_t<Call> ResultOf(Call call) {
   try {
-    return source.Load(path);
+    return call();
   } catch (const std::bad_alloc&) {
     return absl::ResourceExhaustedError("out of memory");
   } catch (const std::exception& error) {
@@ -77,7 +79,7 @@ void ResourceCache::StartLoad(const std::string& path,
   // the task and with it the completion, which completes as cancelled: nobody waits for ever.
   boost::asio::post(
       pool_, [this, &path, begun = Clock::now(), completion = std::move(completion)]() mutable {
-        absl::StatusOr<Resource> resource = LoadFrom(source_, path);
+        absl::StatusOr<Resource> resource = ResultOf([&] { return source_.Load(path); });
         // Waiting for a thread of the pool is included: it is what the requests wait for.
         metrics_.load_duration.Observe(Clock::now() - begun);
         completion.Complete(std::move(resource));
@@ -85,24 +87,24 @@ void ResourceCache::StartLoad(const std::string& path,
 }
 
 void ResourceCache::StartCheck(ResourceRef resource, Done done) {
-  boost::asio::post(pool_,
-                    [this, resource = std::move(resource), done = std::move(done)]() mutable {
-                      const Clock::time_point now = Clock::now();
-                      if (StillAgrees(*resource, source_.Identify(resource->path))) {
-                        resource->freshness.EndCheck(now);
-                        done(std::move(resource));
-                        return;
-                      }
-                      // As long as we hold it, nothing but this call can have taken the resource's
-                      // place, so it is the resource, not a successor, that goes. The load that
-                      // follows begins after the request arrived (invalidation fences those that
-                      // began before), so its result needs no check.
-                      const std::string path = resource->path;
-                      cache_.Invalidate(path);
-                      resource.reset();
-                      metrics_.stale_resources.Increment();
-                      FindOrLoad(path, std::move(done));
-                    });
+  boost::asio::post(
+      pool_, [this, resource = std::move(resource), done = std::move(done)]() mutable {
+        const Clock::time_point now = Clock::now();
+        const auto identity = ResultOf([&] { return source_.Identify(resource->path); });
+        if (StillAgrees(*resource, identity)) {
+          resource->freshness.EndCheck(now);
+          done(std::move(resource));
+          return;
+        }
+        // As long as we hold it, nothing but this call can have taken its place, so it is this one
+        // that goes and not a successor. The load that follows begins after the request arrived
+        // (invalidation fences those that began before), so its result needs no check.
+        const std::string path = resource->path;
+        cache_.Invalidate(path);
+        resource.reset();
+        metrics_.stale_resources.Increment();
+        FindOrLoad(path, std::move(done));
+      });
 }
 
 void ResourceCache::AppendMetrics(std::string& text) const {
