@@ -53,8 +53,6 @@ class DeleterBlock final : public ControlBlock {
     return ::new (static_cast<void*>(block)) DeleterBlock(pointer, std::move(deleter), allocator);
   }
 
-  Deleter& deleter() { return deleter_; }
-
  private:
   static void Dispose(ControlBlock* block) noexcept {
     auto* self = static_cast<DeleterBlock*>(block);
