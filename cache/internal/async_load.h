@@ -41,6 +41,7 @@ class AsyncLoadOf {
   virtual void Complete(absl::StatusOr<V> result) = 0;
   virtual void Complete(absl::StatusOr<StrongRef<V>> result) = 0;
   virtual void Fail(const LoadFailure& failure) = 0;
+  virtual uint64_t load_id() const = 0;
 
  protected:
   ~AsyncLoadOf() = default;
@@ -56,6 +57,7 @@ class AsyncLoad final : public LoadRecord<RealSync>, public AsyncLoadOf<V> {
       : LoadRecord<RealSync>(/*leader=*/nullptr), core_(core), context_(stop_token()) {}
 
   LoadContext& context() { return context_; }
+  uint64_t load_id() const override { return this->id(); }
   const K& key() const { return Entry::From(entry)->key(); }
 
   void Complete(absl::StatusOr<V> result) override {
@@ -104,17 +106,6 @@ class AsyncLoad final : public LoadRecord<RealSync>, public AsyncLoadOf<V> {
 
   CoreShare core_;
   LoadContext context_;
-};
-
-// While `start` runs on this thread: a completion that it drops is not completed on the spot, so
-// that what `start` threw can be told instead.
-struct StartFrame {
-  void* load;
-  bool dropped;
-  StartFrame* outer;
-};
-struct ThreadStartFrames {
-  StartFrame* innermost;
 };
 
 // A waiter with a callback. Two shares: the one who completes it, and the one who started the
@@ -219,12 +210,9 @@ class LoadCompletion {
   void Abandon() {
     Load* load = Take();
     if (load == nullptr) return;
-    auto* frame = internal::RealSync::Local<internal::ThreadStartFrames>().innermost;
-    for (; frame != nullptr; frame = frame->outer) {
-      if (frame->load == load) {
-        frame->dropped = true;
-        return;
-      }
+    if (auto* frame = internal::StartFrame::Find<internal::RealSync>(load->load_id())) {
+      frame->dropped = true;
+      return;
     }
     load->Fail({absl::CancelledError("the load was dropped without a result"), nullptr});
   }

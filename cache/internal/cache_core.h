@@ -444,7 +444,10 @@ class CacheCore final : public table::CoreRefs<Sync> {
   }
 
   Begin Join(Shard& shard, Record* record, Waiter<Sync>* waiter, const void* thread) {
-    if (thread != nullptr && record->leader() == thread) return Begin::kRecursion;
+    if (thread != nullptr &&
+        (record->leader() == thread || StartFrame::Find<Sync>(record->id()) != nullptr)) {
+      return Begin::kRecursion;
+    }
     record->AddLocked(waiter);
     shard.shared.AddLocked(1);
     return Begin::kJoined;

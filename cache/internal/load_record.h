@@ -13,6 +13,7 @@
 #ifndef WEAKREF_CACHE_INTERNAL_LOAD_RECORD_H_
 #define WEAKREF_CACHE_INTERNAL_LOAD_RECORD_H_
 
+#include <atomic>
 #include <cstdint>
 #include <exception>
 #include <optional>
@@ -75,12 +76,18 @@ class LoadRecord {
   // `leader` runs the loader and cannot leave before it returns; null for an asynchronous load,
   // which ends when nobody waits any more.
   explicit LoadRecord(const void* leader) : leader_(leader) {
-    if (leader == nullptr) stop_.emplace();
+    if (leader == nullptr) {
+      stop_.emplace();
+      // relaxed: only to differ.
+      id_ = next_id_.fetch_add(1, std::memory_order_relaxed);
+    }
   }
   LoadRecord(const LoadRecord&) = delete;
   LoadRecord& operator=(const LoadRecord&) = delete;
 
   const void* leader() const { return leader_; }
+  // Asynchronous loads: a number that no other load of the process ever has; else 0.
+  uint64_t id() const { return id_; }
   // Asynchronous loads: stopped when the last waiter has left, or the cache has ended.
   std::stop_token stop_token() const { return stop_ ? stop_->get_token() : std::stop_token(); }
   std::optional<std::stop_source> stop_source() const { return stop_; }
@@ -141,11 +148,33 @@ class LoadRecord {
   ~LoadRecord() = default;
 
  private:
+  static inline typename Sync::template Atomic<uint64_t> next_id_{1};
+
   const void* const leader_;
+  uint64_t id_ = 0;
   std::optional<std::stop_source> stop_;
   Waiter<Sync>* first_ = nullptr;
   Waiter<Sync>* last_ = nullptr;
   uint64_t waiters_ = 0;
+};
+
+// An asynchronous load whose `start` runs on this thread. A completion that `start` drops is not
+// completed on the spot, so that what it threw can be told instead; and a blocking request of it
+// for the same key would wait for itself.
+struct StartFrame {
+  uint64_t id;  // LoadRecord::id
+  bool dropped;
+  StartFrame* outer;
+
+  struct Innermost {
+    StartFrame* frame;
+  };
+  template <class Sync>
+  static StartFrame* Find(uint64_t id) {
+    StartFrame* frame = Sync::template Local<Innermost>().frame;
+    while (frame != nullptr && frame->id != id) frame = frame->outer;
+    return frame;
+  }
 };
 
 }  // namespace weakref::internal

@@ -131,10 +131,9 @@ void WeakValueCache<K, V, Hash, Eq>::StartMiss(const Q& key, uint64_t mixed, Sta
   }
   Load* const begun = load.release();  // its completion's from here on
   listed->LeaveOnStop(wait.stop);
-  auto& frames = Sync::Local<internal::ThreadStartFrames>();
-  internal::StartFrame frame{static_cast<internal::AsyncLoadOf<V>*>(begun), false,
-                             frames.innermost};
-  frames.innermost = &frame;
+  auto& innermost = Sync::Local<internal::StartFrame::Innermost>().frame;
+  internal::StartFrame frame{begun->id(), /*dropped=*/false, innermost};
+  innermost = &frame;
   internal::LoadFailure failure{absl::CancelledError("the load was dropped without a result"),
                                 nullptr};
   try {
@@ -142,7 +141,7 @@ void WeakValueCache<K, V, Hash, Eq>::StartMiss(const Q& key, uint64_t mixed, Sta
   } catch (...) {
     failure.exception = std::current_exception();
   }
-  frames.innermost = frame.outer;
+  innermost = frame.outer;
   if (frame.dropped) {
     begun->Fail(failure);
   } else if (failure.exception != nullptr) {

@@ -172,7 +172,7 @@ TEST(Hazard, DeadEntriesAreGoneAtOnce) {
 TEST(Hazard, HandlesMayOutliveTheCache) {
   auto cache = std::make_unique<Cache>();
   std::vector<StrongRef<Probe>> held;
-  int callbacks = 0;
+  std::atomic<int> callbacks{0};
   std::vector<ExpiryCallback> registered;
   for (int i = 0; i < 100; ++i) {
     held.push_back(cache->Insert(i, Probe(i)));
@@ -246,16 +246,19 @@ TEST(Hazard, WaiterRunsNobodyElsesLoad) {
     });
   });
   loading.Wait();
+  Gate named;
   std::thread::id waiter_id;
   std::atomic<bool> ran_here{false};
   std::thread waiter([&] {
     waiter_id = std::this_thread::get_id();
+    named.Open();
     (void)cache.GetOrCreate(1, [&](int key) {
       ran_here = true;
       return Probe(key);
     });
   });
   AwaitThat([&] { return cache.Stats().loads_shared == 1; });
+  named.Wait();
   // Other loads come and go while it waits; none of them runs in the waiting thread.
   for (int i = 100; i < 200; ++i) {
     (void)cache.GetOrCreate(i, [&](int key) {

@@ -541,7 +541,8 @@ TEST(ContractLastRelease, AfterTheCacheItDies) {
 // ---- the cache's end ----
 
 TEST(ContractCacheEnds, BlockedWaitersAreCancelledAndTheLoadGoesOn) {
-  auto cache = std::make_unique<Cache>();
+  auto owner = std::make_unique<Cache>();
+  Cache* const cache = owner.get();
   Gate loading, go_on;
   StrongRef<Probe> led;
   std::thread leader([&] {
@@ -561,7 +562,7 @@ TEST(ContractCacheEnds, BlockedWaitersAreCancelledAndTheLoadGoesOn) {
     }
   });
   AwaitThat([&] { return cache->Stats().loads_shared == 1; });
-  cache.reset();
+  owner.reset();
   joiner.join();  // at once: the load still hangs
   EXPECT_EQ(heard, absl::StatusCode::kCancelled);
   go_on.Open();

@@ -61,6 +61,27 @@ void ExpectBrokenOnce(const std::vector<absl::Status>& inner) {
   EXPECT_EQ(errors, 1) << "the one that closes the circle, and nobody else";
 }
 
+TEST(CacheCycle, StartThatBlocksOnItsOwnLoadIsAnError) {
+  Cache cache;
+  absl::Status inner;
+  Result outer = absl::InternalError("no result");
+  cache.StartGetOrCreate(
+      1,
+      [&](int, LoadContext&, LoadCompletion<std::string> completion) {
+        const Result own = cache.GetOrCreate(
+            1, [](int) -> absl::StatusOr<std::string> { return "a second load"; });
+        inner = own.status();
+        const Result other =
+            cache.GetOrCreate(2, [](int) -> absl::StatusOr<std::string> { return "another key"; });
+        EXPECT_TRUE(other.ok()) << other.status();
+        completion.Complete(std::string("loaded"));
+      },
+      [&](Result result) { outer = std::move(result); });
+  EXPECT_EQ(inner.code(), absl::StatusCode::kFailedPrecondition) << inner;
+  ASSERT_TRUE(outer.ok()) << outer.status();
+  EXPECT_EQ(**outer, "loaded");
+}
+
 TEST(CacheCycle, OfTwoThreads) {
   Cache cache;
   for (int i = 0; i < 50; ++i) ExpectBrokenOnce(RunRing({&cache, &cache}));
