@@ -114,17 +114,14 @@ class CacheCore final : public table::CoreRefs<Sync> {
   // The live, fresh object whose entry `equal` accepts, or nothing. Lock-free: wait-free but for
   // what `equal` does. `equal` runs under a guard and under no lock.
   template <class Equal>
-  Found<Sync> Find(uint64_t mixed, Equal&& equal) {
-    Found<Sync> found;
+  [[gnu::always_inline]] Found<Sync> Find(uint64_t mixed, const Equal& equal) {
     epoch::Guard<Sync> guard;
     // relaxed: a fresher generation needs to be seen only by those who know of it otherwise.
     const uintptr_t live = live_word_.load(std::memory_order_relaxed);
-    ShardFor(mixed).table().Find(Stored(mixed), [&](Block* entry) {
-      if (!equal(entry)) [[unlikely]]
-        return false;
+    Block* entry = ShardFor(mixed).table().Find(Stored(mixed), equal);
+    Found<Sync> found;
+    if (entry != nullptr) [[likely]]
       found = Acquire(entry, live);
-      return true;
-    });
     counters_.Count(guard.slot(), found.block != nullptr);
     return found;
   }
@@ -419,14 +416,20 @@ class CacheCore final : public table::CoreRefs<Sync> {
   }
 
   // A strong count on the entry's object if it is visible. Under a guard, or the shard's mutex.
-  static Found<Sync> Acquire(Block* entry, uintptr_t live) {
-    constexpr uintptr_t kLinkedLessLive =
-        static_cast<uintptr_t>(table::Phase::kLinked) - static_cast<uintptr_t>(table::Phase::kLive);
+  [[gnu::always_inline]] static Found<Sync> Acquire(Block* entry, uintptr_t live) {
     const uintptr_t state = table::ReadState(entry).word();
     if (state == live) [[likely]] {
-      if (entry->Promote()) [[likely]]
-        return {entry, Entry::From(entry)->value()};
-    } else if (state == live + kLinkedLessLive) {
+      if (!entry->Promote()) [[unlikely]]
+        return {};
+      return {entry, Entry::From(entry)->value()};
+    }
+    return AcquireLinked(entry, state, live);
+  }
+  [[gnu::noinline]] static Found<Sync> AcquireLinked(Block* entry, uintptr_t state,
+                                                     uintptr_t live) {
+    constexpr uintptr_t kLinkedLessLive =
+        static_cast<uintptr_t>(table::Phase::kLinked) - static_cast<uintptr_t>(table::Phase::kLive);
+    if (state == live + kLinkedLessLive) {
       const auto& link = Entry::From(entry)->target();
       if (link.target->Promote()) return {link.target, link.object};
     }

@@ -45,26 +45,27 @@ class Table {
 
   // ---- readers, under a guard: wait-free ----
 
-  // Calls match(entry) for each entry with the tag of `hash`, until it returns true. Visits an
-  // entry that is in the table throughout the call for certain, at most once; others perhaps.
+  // The first entry with the tag of `hash` for which match(entry) says true, or null. Tries an
+  // entry that is in the table throughout the call for certain, at most once; others perhaps. The
+  // far path gets a copy of `match`, so that it costs the near one no memory.
   template <class Match>
-  [[gnu::always_inline]] void Find(uint32_t hash, Match&& match) const {
+  [[gnu::always_inline]] Block* Find(uint32_t hash, const Match& match) const {
     // [array.acquire] pairs with [array.release]; carries the array's contents; breaks
     // TableModel.HeldEntryIsFound.
     const uintptr_t word = array_.load(std::memory_order_acquire);
-    const size_t mask = MaskOf(word);
-    const Bucket<Sync>* bucket = BucketsOf(word) + (hash & mask);
+    const Bucket<Sync>* bucket = BucketsOf(word) + (hash & MaskOf(word));
     const BucketWord tags = bucket->Read();
     BucketWord::SlotSet hits = tags.Match(Tag(hash));
     if (hits != 0) [[likely]] {
       Block* entry = bucket->Entry(BucketWord::SlotOf(hits));
       if (entry != nullptr && match(entry)) [[likely]]
-        return;
+        return entry;
       hits &= hits - 1;
     }
     // One time in some dozens: another entry with this tag, or a home bucket that was full.
-    if (hits != 0 || tags.overflow() != 0) [[unlikely]]
-      FindFurther(word, hash, tags, hits, match);
+    if (hits == 0 && tags.overflow() == 0) [[likely]]
+      return nullptr;
+    return FindFurther(word, hash, tags, hits, match);
   }
 
   void Prefetch(uint32_t hash) const {
@@ -200,17 +201,17 @@ class Table {
 
   // Goes on from the home bucket, of which `hits` remain.
   template <class Match>
-  [[gnu::noinline]] static void FindFurther(uintptr_t word, uint32_t hash, BucketWord tags,
-                                            BucketWord::SlotSet hits, Match& match) {
+  [[gnu::noinline]] static Block* FindFurther(uintptr_t word, uint32_t hash, BucketWord tags,
+                                              BucketWord::SlotSet hits, Match match) {
     const Bucket<Sync>* buckets = BucketsOf(word);
     const size_t mask = MaskOf(word);
     size_t index = hash & mask;
     for (size_t n = 0;;) {
       for (; hits != 0; hits &= hits - 1) {
         Block* entry = buckets[index].Entry(BucketWord::SlotOf(hits));
-        if (entry != nullptr && match(entry)) return;
+        if (entry != nullptr && match(entry)) return entry;
       }
-      if (tags.overflow() == 0 || ++n > mask) return;
+      if (tags.overflow() == 0 || ++n > mask) return nullptr;
       index = (index + 1) & mask;
       tags = buckets[index].Read();
       hits = tags.Match(Tag(hash));
