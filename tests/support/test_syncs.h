@@ -26,13 +26,30 @@ struct NarrowSync : internal::RealSync {
 };
 
 struct SteppedSync : internal::RealSync {
-  enum class Op { kLoad, kStore, kExchange, kCompareExchange, kFetchAdd, kFetchSub, kFetchOr };
+  enum class Op {
+    kLoad,
+    kStore,
+    kExchange,
+    kCompareExchange,
+    kFetchAdd,
+    kFetchSub,
+    kFetchOr,
+    kFetchAnd
+  };
 
   // `then` runs once, after the next `op` of this thread on a variable of `size` bytes.
   static void After(Op op, size_t size, std::function<void()> then) {
     pending = {op, size, std::move(then)};
   }
   static bool IsPending() { return pending.then != nullptr; }
+
+  // Read-modify-writes of this thread since `f` began: what an operation costs.
+  template <class F>
+  static int CountRmws(F&& f) {
+    const int before = rmws;
+    f();
+    return rmws - before;
+  }
 
   template <class T>
   class Atomic {
@@ -66,10 +83,14 @@ struct SteppedSync : internal::RealSync {
     T fetch_or(T bits, std::memory_order order) {
       return Step(Op::kFetchOr, value_.fetch_or(bits, order));
     }
+    T fetch_and(T bits, std::memory_order order) {
+      return Step(Op::kFetchAnd, value_.fetch_and(bits, order));
+    }
 
    private:
     template <class R>
     static R Step(Op op, R result) {
+      if (op != Op::kLoad && op != Op::kStore) ++rmws;
       if (pending.then != nullptr && pending.op == op && pending.size == sizeof(T)) {
         std::exchange(pending.then, nullptr)();
       }
@@ -86,6 +107,7 @@ struct SteppedSync : internal::RealSync {
     std::function<void()> then;
   };
   static inline thread_local Pending pending{};
+  static inline thread_local int rmws = 0;
 };
 
 struct SwitchSync : internal::RealSync {
