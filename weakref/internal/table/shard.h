@@ -18,9 +18,9 @@
 #include <memory>
 #include <utility>
 
-#include "absl/container/inlined_vector.h"
 #include "weakref/internal/death.h"
 #include "weakref/internal/epoch/guard.h"
+#include "weakref/internal/table/compared_entries.h"
 #include "weakref/internal/table/core_refs.h"
 #include "weakref/internal/table/entry.h"
 #include "weakref/internal/table/entry_slab.h"
@@ -121,11 +121,13 @@ class alignas(64) Shard {
   template <class Equal, class Decide>
   auto Lookup(uint32_t hash, Equal&& equal, Decide&& decide) {
     epoch::Guard<Sync> guard;  // entries that were compared keep their identity meanwhile
-    absl::InlinedVector<std::pair<const Block*, bool>, 4> compared;
+    using Verdict = typename ComparedEntries<Block>::Verdict;
+    ComparedEntries<Block> compared;
     table_.Find(hash, [&](Block* entry) {
       if (entry->aux().load(std::memory_order_relaxed) != hash) return false;  // relaxed: constant
-      compared.emplace_back(entry, equal(entry));
-      return compared.back().second;
+      const bool is_equal = equal(entry);
+      compared.Add(entry, is_equal);
+      return is_equal;
     });
     for (;;) {
       const Block* unknown = nullptr;
@@ -135,12 +137,15 @@ class alignas(64) Shard {
         Position where{};
         if (!closed_) {
           table_.VisitLocked(hash, [&](Block* entry, Position position) {
-            for (const auto& [known, is_equal] : compared) {
-              if (known != entry) continue;
-              if (!is_equal) return false;
-              found = entry;
-              where = position;
-              return true;
+            switch (compared.Find(entry)) {
+              case Verdict::kDifferent:
+                return false;
+              case Verdict::kEqual:
+                found = entry;
+                where = position;
+                return true;
+              case Verdict::kUnknown:
+                break;
             }
             unknown = entry;
             return true;
@@ -148,7 +153,7 @@ class alignas(64) Shard {
         }
         if (unknown == nullptr) return decide(found, where);
       }
-      compared.emplace_back(unknown, equal(unknown));  // somebody inserted it meanwhile
+      compared.Add(unknown, equal(unknown));  // somebody inserted it meanwhile
     }
   }
 
