@@ -1,12 +1,10 @@
 // CacheManager<K, V>: a cache bound to its loader; Python's pattern of a WeakValueDictionary behind
 // GetObject, without its race.
 //
-//   class Texture {
-//     Texture(const std::string& name);            // private: only the cache constructs
-//     friend weakref::CacheManager<std::string, Texture> TextureManager();
-//   };
 //   CacheManager<std::string, Texture> textures([](const std::string& n) { return Texture(n); });
 //   StrongRef<Texture> grass = textures.GetObject("grass");
+//
+// Objects that only the cache can construct: examples/cache_manager.
 //
 // Contract, thread safety, errors: those of WeakValueCache::GetOrCreate.
 
