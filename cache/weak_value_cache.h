@@ -260,7 +260,7 @@ class WeakValueCache {
   [[gnu::noinline]] typename Traits::Result Miss(const Q& key, uint64_t mixed, Loader& loader,
                                                  const WaitOptions& wait);
   template <class Traits, class Loader>
-  typename Traits::Result Lead(BlockingRecord& record, Loader& loader);
+  static typename Traits::Result Lead(Core* core, BlockingRecord& record, Loader& loader);
   template <class Traits>
   static typename Traits::Result Failed(const internal::LoadFailure& failure);
 

@@ -29,16 +29,18 @@ template <class Traits, class Q, class Loader>
 typename Traits::Result WeakValueCache<K, V, Hash, Eq>::Miss(const Q& key, uint64_t mixed,
                                                              Loader& loader,
                                                              const WaitOptions& wait) {
-  const typename Core::Share share(core_);  // the cache may end while this waits or loads
+  // The cache may end as soon as this waits or loads: `this` is not touched after FindOrBegin.
+  Core* const core = core_;
+  const typename Core::Share share(core);
   BlockingRecord record;
   internal::BlockingWaiter<Sync> waiter;
   internal::Found<Sync> hit;
-  switch (core_->FindOrBegin(mixed, Equal(key, mixed), MakeEntry(key), &record, &waiter,
-                             Sync::ThreadId(), &hit)) {
+  switch (core->FindOrBegin(mixed, Equal(key, mixed), MakeEntry(key), &record, &waiter,
+                            Sync::ThreadId(), &hit)) {
     case Begin::kHit:
       return Adopt(hit);
     case Begin::kLeads:
-      return Lead<Traits>(record, loader);
+      return Lead<Traits>(core, record, loader);
     case Begin::kRecursion:
       return Failed<Traits>(internal::RecursionFailure());
     case Begin::kClosed:
@@ -46,7 +48,6 @@ typename Traits::Result WeakValueCache<K, V, Hash, Eq>::Miss(const Q& key, uint6
     case Begin::kJoined:
       break;
   }
-  Core* const core = core_;  // the cache may be gone after the wait
   auto& shard = core->ShardFor(mixed);
   waiter.Wait(wait, [core, &shard, &waiter] { return core->Leave(shard, &waiter); });
   if (waiter.found().block == nullptr) return Failed<Traits>(waiter.failure());
@@ -55,9 +56,8 @@ typename Traits::Result WeakValueCache<K, V, Hash, Eq>::Miss(const Q& key, uint6
 
 template <class K, class V, class Hash, class Eq>
 template <class Traits, class Loader>
-typename Traits::Result WeakValueCache<K, V, Hash, Eq>::Lead(BlockingRecord& record,
+typename Traits::Result WeakValueCache<K, V, Hash, Eq>::Lead(Core* core, BlockingRecord& record,
                                                              Loader& loader) {
-  Core* const core = core_;
   Entry* const entry = Entry::From(record.entry);
   LoadContext context{record.stop_token()};
   const typename internal::RunningLoads<Sync>::Scope running;
