@@ -99,22 +99,25 @@ TEST(LinkedStress, EntriesLeaveWhileTheirObjectSweeps) {
 }
 
 // Oracle. As above, with whole caches that end: the object's sweep must not give an entry back
-// while the cache's end still looks at it.
+// while the cache's end still looks at it. Entries are large, so that each is freed on its own, as
+// soon as it is given back.
 TEST(LinkedStress, CachesEndWhileTheirObjectsSweep) {
+  struct Large {
+    char bytes[4096];
+  };
   const int rounds = support::ScaledIterations(3000);
-  const StrongRef<Object> object = MakeStrong<Object>(1);
+  const StrongRef<Large> object = MakeStrong<Large>();
   std::atomic<bool> stop{false};
   support::RunThreads(3, [&](int thread) {
     if (thread == 0) {
       for (int i = 0; i < rounds; ++i) {
-        auto cache = std::make_unique<Cache>(CacheOptions{.shards = 1});
-        for (int key = 0; key < 40; ++key) cache->Insert(key, object);
-        cache.reset();
+        WeakValueCache<int, Large> cache(CacheOptions{.shards = 1});
+        for (int key = 0; key < 100; ++key) cache.Insert(key, object);
       }
       stop = true;
     } else if (thread == 1) {
       while (!stop) {
-        const ExpiryCallback callback(object, [](const WeakRef<Object>&) { FAIL(); });
+        const ExpiryCallback callback(object, [](const WeakRef<Large>&) { FAIL(); });
       }
     } else {
       Cache any(CacheOptions{.shards = 1});

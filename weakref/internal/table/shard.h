@@ -214,6 +214,7 @@ class alignas(64) Shard {
     Array* array = nullptr;
     Array* unpublished = nullptr;
     {
+      epoch::Guard<Sync> guard;  // a target may sweep, and retire, an entry that has left the table
       MutexLock lock(&mutex_);
       if (closed_) return;
       closed_ = true;
