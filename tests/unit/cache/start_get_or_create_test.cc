@@ -283,6 +283,32 @@ TEST(CacheStart, NestedStartsKeepTheirFailuresApart) {
   EXPECT_EQ(**outer.only(), "outer");
 }
 
+// The frame that remembers which load `start` is starting must not take a later load, which happens
+// to lie at the same address, for its own.
+TEST(CacheStart, CompletionLostInsideAnotherLoadsStartFailsItsOwnLoadOnly) {
+  Cache cache;
+  Outcome outer;
+  std::vector<Result> inner;
+  bool told_at_once = false;
+  try {
+    Request(cache, outer, [&](int, LoadContext&, Completion outer_completion) {
+      outer_completion.Complete(std::string("outer"));  // frees the outer load
+      std::optional<Completion> held;
+      cache.StartGetOrCreate(
+          2, [&](int, LoadContext&, Completion c) { held.emplace(std::move(c)); },
+          [&](Result result) { inner.push_back(std::move(result)); });
+      held.reset();
+      told_at_once = inner.size() == 1;
+    });
+  } catch (...) {
+    ADD_FAILURE();
+  }
+  EXPECT_TRUE(told_at_once);
+  ASSERT_EQ(inner.size(), 1u);
+  EXPECT_EQ(inner.front().status().code(), absl::StatusCode::kCancelled);
+  EXPECT_TRUE(outer.only().ok());
+}
+
 TEST(CacheStart, MoveOnlyKeyAndValue) {
   WeakValueCache<std::string, std::unique_ptr<int>> cache;
   StrongRef<std::unique_ptr<int>> got;
