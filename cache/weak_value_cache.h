@@ -118,9 +118,10 @@ class WeakValueCache {
   typename internal::LoaderTraits<Loader, K, V>::Result GetOrCreate(const Q& key, Loader&& loader) {
     using Traits = internal::LoaderTraits<Loader, K, V>;
     const uint64_t mixed = core_->Mix(hash_(key));
-    if (StrongRef<V> hit = Adopt(core_->Find(mixed, Equal(key, mixed)))) [[likely]]
-      return hit;
-    return Miss<Traits>(key, mixed, loader, WaitOptions());
+    const internal::Found<Sync> hit = core_->Find(mixed, Equal(key, mixed));
+    if (hit.block != nullptr) [[likely]]
+      return Adopt(hit);
+    return Miss<Traits>(key, mixed, loader, nullptr);
   }
   // As above, with an end to the wait for another caller's load.
   template <class Q, class Loader>
@@ -128,9 +129,10 @@ class WeakValueCache {
                                                                     const WaitOptions& wait) {
     using Traits = internal::LoaderTraits<Loader, K, V>;
     const uint64_t mixed = core_->Mix(hash_(key));
-    if (StrongRef<V> hit = Adopt(core_->Find(mixed, Equal(key, mixed)))) [[likely]]
-      return hit;
-    return Miss<Traits>(key, mixed, loader, wait);
+    const internal::Found<Sync> hit = core_->Find(mixed, Equal(key, mixed));
+    if (hit.block != nullptr) [[likely]]
+      return Adopt(hit);
+    return Miss<Traits>(key, mixed, loader, &wait);
   }
 
   // The asynchronous form, without blocking anywhere. done(absl::StatusOr<StrongRef<V>>) is called
@@ -258,7 +260,7 @@ class WeakValueCache {
 
   template <class Traits, class Q, class Loader>
   [[gnu::noinline]] typename Traits::Result Miss(const Q& key, uint64_t mixed, Loader& loader,
-                                                 const WaitOptions& wait);
+                                                 const WaitOptions* wait);
   template <class Traits, class Loader>
   static typename Traits::Result Lead(Core* core, BlockingRecord& record, Loader& loader);
   template <class Traits>

@@ -115,15 +115,10 @@ class CacheCore final : public table::CoreRefs<Sync> {
   // what `equal` does. `equal` runs under a guard and under no lock.
   template <class Equal>
   [[gnu::always_inline]] Found<Sync> Find(uint64_t mixed, const Equal& equal) {
-    epoch::Guard<Sync> guard;
-    // relaxed: a fresher generation needs to be seen only by those who know of it otherwise.
-    const uintptr_t live = live_word_.load(std::memory_order_relaxed);
-    Block* entry = ShardFor(mixed).table().Find(Stored(mixed), equal);
-    Found<Sync> found;
-    if (entry != nullptr) [[likely]]
-      found = Acquire(entry, live);
-    counters_.Count(guard.slot(), found.block != nullptr);
-    return found;
+    const Found<Sync> found = FindNear(mixed, equal);
+    if (found.block != nullptr) [[likely]]
+      return found;
+    return FindFar(mixed, equal);
   }
 
   // ---- get or create ----
@@ -145,7 +140,7 @@ class CacheCore final : public table::CoreRefs<Sync> {
     for (;;) {
       const Verdict verdict = shard.Lookup(Stored(mixed), equal, [&](Block* found, Position where) {
         if (shard.closed()) return Verdict::kDone;
-        const uintptr_t live = live_word_.load(std::memory_order_relaxed);  // relaxed: as Find
+        const uintptr_t live = live_word_.load(std::memory_order_relaxed);  // relaxed: as FindNear
         if (found != nullptr) {
           const State state = table::ReadState(found);
           if (state.loading() && RecordOf(state)->generation == GenerationOf(live)) {
@@ -340,7 +335,7 @@ class CacheCore final : public table::CoreRefs<Sync> {
   void VisitShardLocked(size_t index, Visit&& visit) {
     Shard& shard = shards_[index];
     MutexLock lock(&shard.mutex());
-    const uintptr_t live = live_word_.load(std::memory_order_relaxed);  // relaxed: as Find
+    const uintptr_t live = live_word_.load(std::memory_order_relaxed);  // relaxed: as FindNear
     shard.table_locked().VisitAllLocked([&](Block* entry) {
       const Found<Sync> found = Acquire(entry, live);
       return found.block == nullptr || visit(entry, found);
@@ -410,26 +405,49 @@ class CacheCore final : public table::CoreRefs<Sync> {
     Entry* entry_ = nullptr;
   };
 
+  // Straight through, nearly always: two cache lines, one read-modify-write, no call. Nothing found
+  // says nothing.
+  template <class Equal>
+  [[gnu::always_inline]] Found<Sync> FindNear(uint64_t mixed, const Equal& equal) {
+    const epoch::QuickGuard<Sync> guard;
+    if (!guard.entered()) [[unlikely]]
+      return {};
+    // relaxed: a fresher generation needs to be seen only by those who know of it otherwise.
+    const uintptr_t live = live_word_.load(std::memory_order_relaxed);
+    Block* entry = ShardFor(mixed).table().FindNear(Stored(mixed), equal);
+    if (entry == nullptr || table::ReadState(entry).word() != live) [[unlikely]]
+      return {};
+    if (!entry->Promote()) [[unlikely]]
+      return {};
+    counters_.Count(guard.slot(), /*hit=*/true);
+    return {entry, Entry::From(entry)->value()};
+  }
+
+  // All of it.
+  template <class Equal>
+  [[gnu::noinline]] Found<Sync> FindFar(uint64_t mixed, Equal equal) {
+    const epoch::Guard<Sync> guard;
+    const uintptr_t live = live_word_.load(std::memory_order_relaxed);  // relaxed: as FindNear
+    Block* entry = ShardFor(mixed).table().Find(Stored(mixed), equal);
+    Found<Sync> found;
+    if (entry != nullptr) found = Acquire(entry, live);
+    counters_.Count(guard.slot(), found.block != nullptr);
+    return found;
+  }
+
   static Record* RecordOf(State state) { return static_cast<Record*>(state.record()); }
   static uintptr_t GenerationOf(uintptr_t live_word) {
     return live_word >> State::kGenerationShift;
   }
 
   // A strong count on the entry's object if it is visible. Under a guard, or the shard's mutex.
-  [[gnu::always_inline]] static Found<Sync> Acquire(Block* entry, uintptr_t live) {
-    const uintptr_t state = table::ReadState(entry).word();
-    if (state == live) [[likely]] {
-      if (!entry->Promote()) [[unlikely]]
-        return {};
-      return {entry, Entry::From(entry)->value()};
-    }
-    return AcquireLinked(entry, state, live);
-  }
-  [[gnu::noinline]] static Found<Sync> AcquireLinked(Block* entry, uintptr_t state,
-                                                     uintptr_t live) {
+  static Found<Sync> Acquire(Block* entry, uintptr_t live) {
     constexpr uintptr_t kLinkedLessLive =
         static_cast<uintptr_t>(table::Phase::kLinked) - static_cast<uintptr_t>(table::Phase::kLive);
-    if (state == live + kLinkedLessLive) {
+    const uintptr_t state = table::ReadState(entry).word();
+    if (state == live) {
+      if (entry->Promote()) return {entry, Entry::From(entry)->value()};
+    } else if (state == live + kLinkedLessLive) {
       const auto& link = Entry::From(entry)->target();
       if (link.target->Promote()) return {link.target, link.object};
     }
@@ -438,7 +456,7 @@ class CacheCore final : public table::CoreRefs<Sync> {
 
   // Whether Find would find it, or it is a load that GetOrCreate would join.
   bool IsVisible(Block* entry) const {
-    const uintptr_t live = live_word_.load(std::memory_order_relaxed);  // relaxed: as Find
+    const uintptr_t live = live_word_.load(std::memory_order_relaxed);  // relaxed: as FindNear
     const State state = table::ReadState(entry);
     if (state.loading()) return RecordOf(state)->generation == GenerationOf(live);
     if (state.generation() != GenerationOf(live)) return false;
@@ -475,7 +493,7 @@ class CacheCore final : public table::CoreRefs<Sync> {
               State (*state_of)(uintptr_t generation)) {
     for (;;) {
       const bool put = shard.Lookup(Stored(mixed), equal, [&](Block* found, Position where) {
-        const uintptr_t live = live_word_.load(std::memory_order_relaxed);  // relaxed: as Find
+        const uintptr_t live = live_word_.load(std::memory_order_relaxed);  // relaxed: as FindNear
         const uintptr_t generation = GenerationOf(live);
         table::WriteState(entry, state_of(generation));
         if (shard.closed()) return true;
@@ -512,7 +530,7 @@ class CacheCore final : public table::CoreRefs<Sync> {
 
   Waiter<Sync>* EndLocked(Shard& shard, Record& record) {
     shard.loading.AddLocked(-1);
-    // relaxed: as Find.
+    // relaxed: as FindNear.
     const uintptr_t generation = GenerationOf(live_word_.load(std::memory_order_relaxed));
     if (record.in_table && record.generation == generation) shard.CountLiveLocked(generation);
     return record.TakeAllLocked();

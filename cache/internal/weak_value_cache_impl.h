@@ -28,7 +28,7 @@ template <class K, class V, class Hash, class Eq>
 template <class Traits, class Q, class Loader>
 typename Traits::Result WeakValueCache<K, V, Hash, Eq>::Miss(const Q& key, uint64_t mixed,
                                                              Loader& loader,
-                                                             const WaitOptions& wait) {
+                                                             const WaitOptions* wait) {
   // The cache may end as soon as this waits or loads: `this` is not touched after FindOrBegin.
   Core* const core = core_;
   const typename Core::Share share(core);
@@ -49,7 +49,8 @@ typename Traits::Result WeakValueCache<K, V, Hash, Eq>::Miss(const Q& key, uint6
       break;
   }
   auto& shard = core->ShardFor(mixed);
-  waiter.Wait(wait, [core, &shard, &waiter] { return core->Leave(shard, &waiter); });
+  waiter.Wait(wait == nullptr ? WaitOptions() : *wait,
+              [core, &shard, &waiter] { return core->Leave(shard, &waiter); });
   if (waiter.found().block == nullptr) return Failed<Traits>(waiter.failure());
   return Adopt(waiter.found());
 }

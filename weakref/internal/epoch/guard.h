@@ -91,6 +91,30 @@ class Guard {
   Stay stay_;
 };
 
+// The Guard of a path that may give up: enters only the common way (this thread has a slot, is not
+// inside, the barrier is asymmetric), and calls nothing, so that the path around it needs no frame.
+template <class Sync>
+class QuickGuard {
+ public:
+  [[gnu::always_inline]] QuickGuard() {
+    slot_ = Sync::template Local<ThreadSlot<Sync>>().slot;
+    entered_ = slot_ != nullptr && global_domain<Sync>.asymmetric() && slot_->TryEnterAsymmetric();
+  }
+  QuickGuard(const QuickGuard&) = delete;
+  QuickGuard& operator=(const QuickGuard&) = delete;
+  [[gnu::always_inline]] ~QuickGuard() {
+    if (entered_) [[likely]]
+      slot_->LeaveAsymmetric();
+  }
+
+  bool entered() const { return entered_; }
+  const Slot<Sync>* slot() const { return slot_; }  // if entered
+
+ private:
+  Slot<Sync>* slot_;
+  bool entered_;
+};
+
 // Retires outside of a guard, and reclaims when it is time. Runs user code (destructors of keys):
 // call it under no lock.
 template <class Sync>

@@ -48,8 +48,9 @@ struct EntryTraits {
   LinkTarget<Sync>* (*link_target)(Block*);  // of a linked entry
 };
 
+// A power of two in size, so that the hit path finds its shard by a shift.
 template <class Sync>
-class alignas(64) Shard {
+class alignas(512) Shard {
  public:
   using Block = BasicControlBlock<Sync>;
   using Node = DeathNode<Sync>;

@@ -45,27 +45,40 @@ class Table {
 
   // ---- readers, under a guard: wait-free ----
 
-  // The first entry with the tag of `hash` for which match(entry) says true, or null. Tries an
-  // entry that is in the table throughout the call for certain, at most once; others perhaps. The
-  // far path gets a copy of `match`, so that it costs the near one no memory.
+  // The near part of Find: the first entry of the home bucket with the tag of `hash`, if
+  // match(entry) says true. Null says nothing: some percent of the entries are only found by Find.
   template <class Match>
-  [[gnu::always_inline]] Block* Find(uint32_t hash, const Match& match) const {
-    // [array.acquire] pairs with [array.release]; carries the array's contents; breaks
+  [[gnu::always_inline]] Block* FindNear(uint32_t hash, const Match& match) const {
+    // [array-near.acquire] pairs with [array.release]; carries the array's contents; breaks
     // TableModel.HeldEntryIsFound.
     const uintptr_t word = array_.load(std::memory_order_acquire);
     const Bucket<Sync>* bucket = BucketsOf(word) + (hash & MaskOf(word));
-    const BucketWord tags = bucket->Read();
-    BucketWord::SlotSet hits = tags.Match(Tag(hash));
-    if (hits != 0) [[likely]] {
-      Block* entry = bucket->Entry(BucketWord::SlotOf(hits));
-      if (entry != nullptr && match(entry)) [[likely]]
-        return entry;
-      hits &= hits - 1;
-    }
-    // One time in some dozens: another entry with this tag, or a home bucket that was full.
-    if (hits == 0 && tags.overflow() == 0) [[likely]]
+    const BucketWord::SlotSet hits = bucket->Read().Match(Tag(hash));
+    if (hits == 0) [[unlikely]]
       return nullptr;
-    return FindFurther(word, hash, tags, hits, match);
+    Block* entry = bucket->Entry(BucketWord::SlotOf(hits));
+    return entry != nullptr && match(entry) ? entry : nullptr;
+  }
+
+  // The first entry with the tag of `hash` for which match(entry) says true, or null. Tries an
+  // entry that is in the table throughout the call for certain, at most once; others perhaps.
+  template <class Match>
+  Block* Find(uint32_t hash, const Match& match) const {
+    // [array.acquire] pairs with [array.release]; carries the array's contents; breaks
+    // TableModel.HeldEntryIsFound.
+    const uintptr_t word = array_.load(std::memory_order_acquire);
+    const Bucket<Sync>* buckets = BucketsOf(word);
+    const size_t mask = MaskOf(word);
+    size_t index = hash & mask;
+    for (size_t n = 0; n <= mask; ++n, index = (index + 1) & mask) {
+      const BucketWord tags = buckets[index].Read();
+      for (auto hits = tags.Match(Tag(hash)); hits != 0; hits &= hits - 1) {
+        Block* entry = buckets[index].Entry(BucketWord::SlotOf(hits));
+        if (entry != nullptr && match(entry)) return entry;
+      }
+      if (tags.overflow() == 0) break;
+    }
+    return nullptr;
   }
 
   void Prefetch(uint32_t hash) const {
@@ -170,8 +183,8 @@ class Table {
       }
     }
     if (copied_ < current->size()) return nullptr;
-    // [array.release] pairs with [array.acquire]; carries the array's contents; breaks
-    // TableModel.HeldEntryIsFound.
+    // [array.release] pairs with [array.acquire], [array-near.acquire]; carries the array's
+    // contents; breaks TableModel.HeldEntryIsFound.
     array_.store(Word(next_), std::memory_order_release);
     next_ = nullptr;
     return current;
@@ -198,25 +211,6 @@ class Table {
     return reinterpret_cast<const Bucket<Sync>*>(word & ~kLog2Mask);
   }
   static size_t MaskOf(uintptr_t word) { return (size_t{1} << (word & kLog2Mask)) - 1; }
-
-  // Goes on from the home bucket, of which `hits` remain.
-  template <class Match>
-  [[gnu::noinline]] static Block* FindFurther(uintptr_t word, uint32_t hash, BucketWord tags,
-                                              BucketWord::SlotSet hits, Match match) {
-    const Bucket<Sync>* buckets = BucketsOf(word);
-    const size_t mask = MaskOf(word);
-    size_t index = hash & mask;
-    for (size_t n = 0;;) {
-      for (; hits != 0; hits &= hits - 1) {
-        Block* entry = buckets[index].Entry(BucketWord::SlotOf(hits));
-        if (entry != nullptr && match(entry)) return entry;
-      }
-      if (tags.overflow() == 0 || ++n > mask) return nullptr;
-      index = (index + 1) & mask;
-      tags = buckets[index].Read();
-      hits = tags.Match(Tag(hash));
-    }
-  }
 
   static uint32_t StoredHashOf(const Block* entry) {
     return entry->aux().load(std::memory_order_relaxed);  // relaxed: constant
