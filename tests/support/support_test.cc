@@ -11,6 +11,7 @@
 #include "tests/support/instance_counter.h"
 #include "tests/support/manual_executor.h"
 #include "tests/support/run_threads.h"
+#include "tests/support/spin_barrier.h"
 #include "tests/support/stress_scale.h"
 #include "tests/support/test_seed.h"
 #include "tests/support/test_syncs.h"
@@ -55,6 +56,23 @@ TEST(RunThreads, RunsEachIndexOnce) {
   std::atomic<int> sum{0};
   RunThreads(8, [&](int i) { sum += 1 << i; });
   EXPECT_EQ(sum, 255);
+}
+
+TEST(SpinBarrier, RunsTheStepBetweenOncePerRound) {
+  int rounds = 0;  // plain: the barrier orders it
+  SpinBarrier barrier(3, [&] { ++rounds; });
+  std::atomic<int> wrong{0};
+  RunThreads(3, [&](int) {
+    for (int i = 1; i <= 100; ++i) {
+      barrier.ArriveAndWait();
+      if (rounds != i) ++wrong;
+      barrier.ArriveAndWait();
+      if (rounds != i + 1) ++wrong;
+      ++i;
+    }
+  });
+  EXPECT_EQ(wrong, 0);
+  EXPECT_EQ(rounds, 100);
 }
 
 TEST(ScaledIterations, IsNeverZero) {
