@@ -128,10 +128,9 @@ class ExpiryCallback {
 
   ExpiryCallback(ExpiryCallback&& other) noexcept : node_(std::exchange(other.node_, nullptr)) {}
   ExpiryCallback& operator=(ExpiryCallback&& other) noexcept {
-    if (this != &other) {
-      Unregister();
-      node_ = std::exchange(other.node_, nullptr);
-    }
+    // The former one goes last: its callable may own this.
+    ExpiryCallback former(std::move(other));
+    std::swap(node_, former.node_);
     return *this;
   }
   ~ExpiryCallback() { Unregister(); }
@@ -152,9 +151,13 @@ class ExpiryCallback {
   bool TryUnregister() {
     if (node_ == nullptr) return false;
     using State = internal::ExpiryNode::State;
-    const State found = node_->TryCancel();
-    if (found == State::kRunning) return false;
-    std::exchange(node_, nullptr)->DropShare();
+    internal::ExpiryNode* node = std::exchange(node_, nullptr);  // the callable may own this
+    const State found = node->TryCancel();
+    if (found == State::kRunning) {
+      node_ = node;
+      return false;
+    }
+    node->DropShare();
     return found == State::kArmed;
   }
 

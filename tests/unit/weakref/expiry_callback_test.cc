@@ -235,6 +235,39 @@ TEST(ExpiryCallback, TryUnregisterSaysWhetherItCancelled) {
   EXPECT_EQ(calls, 0);
 }
 
+// The callable owns what its registration is a member of: cancelling destroys the registration
+// while it cancels.
+struct OwnedByItsCallable {
+  explicit OwnedByItsCallable(InstanceCounts* counts) : counted(counts) {}
+  Counted counted;
+  ExpiryCallback callback;
+};
+OwnedByItsCallable* MakeOwnedByItsCallable(InstanceCounts* counts, const StrongRef<int>& object) {
+  const auto owned = std::make_shared<OwnedByItsCallable>(counts);
+  owned->callback = ExpiryCallback(object, [owned](const WeakRef<int>&) {});
+  return owned.get();
+}
+
+TEST(ExpiryCallback, CancellingMayDestroyTheRegistration) {
+  InstanceCounts counts;
+  const StrongRef<int> object = MakeStrong<int>(1);
+  EXPECT_TRUE(MakeOwnedByItsCallable(&counts, object)->callback.Unregister());
+  EXPECT_EQ(counts.live(), 0);
+  EXPECT_TRUE(MakeOwnedByItsCallable(&counts, object)->callback.TryUnregister());
+  EXPECT_EQ(counts.live(), 0);
+  MakeOwnedByItsCallable(&counts, object)->callback = ExpiryCallback();
+  EXPECT_EQ(counts.live(), 0);
+}
+
+TEST(ExpiryCallback, RunningMayDestroyTheRegistration) {
+  InstanceCounts counts;
+  StrongRef<int> object = MakeStrong<int>(1);
+  MakeOwnedByItsCallable(&counts, object);
+  EXPECT_EQ(counts.live(), 1);
+  object.reset();
+  EXPECT_EQ(counts.live(), 0);
+}
+
 TEST(ExpiryCallback, CancelledOnesAreLeftOutOfTheOrder) {
   StrongRef<int> object = MakeStrong<int>(1);
   std::vector<int> order;
