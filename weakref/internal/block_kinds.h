@@ -38,7 +38,7 @@ class InplaceBlock final : public ControlBlock {
 template <class P, class Deleter, class Allocator>
 class DeleterBlock final : public ControlBlock {
  public:
-  DeleterBlock(P pointer, Deleter deleter, const Allocator& allocator)
+  DeleterBlock(P pointer, Deleter&& deleter, const Allocator& allocator)
       : ControlBlock(&kOps),
         pointer_(pointer),
         allocator_(allocator),
@@ -46,11 +46,16 @@ class DeleterBlock final : public ControlBlock {
 
   using Rebound = typename std::allocator_traits<Allocator>::template rebind_alloc<DeleterBlock>;
 
-  // Throws what the allocator throws; `deleter` is untouched then.
+  // Throws what the allocator throws, `deleter` is untouched then; or what moving `deleter` throws.
   static DeleterBlock* Make(P pointer, Deleter& deleter, const Allocator& allocator) {
     Rebound rebound(allocator);
     DeleterBlock* block = std::allocator_traits<Rebound>::allocate(rebound, 1);
-    return ::new (static_cast<void*>(block)) DeleterBlock(pointer, std::move(deleter), allocator);
+    try {
+      return ::new (static_cast<void*>(block)) DeleterBlock(pointer, std::move(deleter), allocator);
+    } catch (...) {
+      std::allocator_traits<Rebound>::deallocate(rebound, block, 1);
+      throw;
+    }
   }
 
  private:

@@ -94,12 +94,15 @@ requires internal::CompatibleWith<Y, T> StrongRef<T>::StrongRef(
     std::unique_ptr<Y, Deleter>&& unique) {
   if (unique == nullptr) return;
   Y* object = unique.get();
-  using Stored =
-      std::conditional_t<std::is_reference_v<Deleter>,
-                         std::reference_wrapper<std::remove_reference_t<Deleter>>, Deleter>;
-  Stored deleter(std::forward<Deleter>(unique.get_deleter()));
-  // If this throws, `unique` still owns the object.
-  block_ = internal::DeleterBlock<Y*, Stored, std::allocator<std::byte>>::Make(object, deleter, {});
+  // If the allocation throws, `unique` still owns the object and has its deleter.
+  if constexpr (std::is_reference_v<Deleter>) {
+    auto deleter = std::ref(unique.get_deleter());
+    using Block = internal::DeleterBlock<Y*, decltype(deleter), std::allocator<std::byte>>;
+    block_ = Block::Make(object, deleter, {});
+  } else {
+    using Block = internal::DeleterBlock<Y*, Deleter, std::allocator<std::byte>>;
+    block_ = Block::Make(object, unique.get_deleter(), {});
+  }
   pointer_ = unique.release();
   internal::LinkStrongFromThis(object, object, block_);
 }

@@ -617,6 +617,39 @@ TEST(StrongRefAllocator, FailureCallsTheNullptrDeleter) {
   EXPECT_EQ(deleted, 1);
 }
 
+// A deleter whose moves fail from the n-th on.
+struct ThrowingMove {
+  ThrowingMove(int* calls, int moves) : deleted(calls), moves_left(moves) {}
+  ThrowingMove(ThrowingMove&& other) : deleted(other.deleted), moves_left(other.moves_left - 1) {
+    if (moves_left < 0) throw std::runtime_error("move");
+  }
+  void operator()(const int* object) {
+    ++*deleted;
+    delete object;
+  }
+  int* deleted;
+  int moves_left;
+};
+
+TEST(StrongRefDeleter, FailureToMoveItLeaksNothing) {
+  int succeeded = 0;
+  for (int moves = 0; moves < 6; ++moves) {
+    int deleted = 0;
+    AllocatorLog log;
+    try {
+      const StrongRef<int> strong(new int(1), ThrowingMove(&deleted, moves),
+                                  LoggingAllocator<int>(&log));
+      ++succeeded;
+    } catch (const std::runtime_error& e) {
+      EXPECT_STREQ(e.what(), "move");
+    }
+    EXPECT_EQ(deleted, 1);
+    EXPECT_EQ(log.deallocated, log.allocated);
+  }
+  EXPECT_GT(succeeded, 0);
+  EXPECT_LT(succeeded, 6);
+}
+
 TEST(StrongRefAllocator, NoMemoryForTheBlockDestroysTheObject) {
   InstanceCounts counts;
   bool thrown = false;
@@ -710,6 +743,31 @@ TEST(StrongRefFromUnique, FailureLeavesOwnershipWhereItWas) {
   EXPECT_TRUE(thrown);
   EXPECT_EQ(unique.get(), object);
   EXPECT_EQ(counts.live(), 1);
+}
+
+// A deleter with a state that a move takes away: it must still be there when the move was for
+// nothing.
+TEST(StrongRefFromUnique, FailureLeavesTheDeleterWhereItWas) {
+  int deleted = 0;
+  {
+    std::unique_ptr<int, std::function<void(int*)>> unique(new int(1), [&](const int* object) {
+      ++deleted;
+      delete object;
+    });
+    bool thrown = false;
+    {
+      const FailingHeap failing;
+      try {
+        const StrongRef<int> strong(std::move(unique));
+      } catch (const std::bad_alloc&) {
+        thrown = true;
+      }
+    }
+    EXPECT_TRUE(thrown);
+    ASSERT_NE(unique, nullptr);
+    ASSERT_TRUE(unique.get_deleter() != nullptr);
+  }
+  EXPECT_EQ(deleted, 1);
 }
 
 // ---- comparison, hash, output, owner ----
