@@ -278,6 +278,23 @@ TEST(Table, FindStopsAtTheMatch) {
   }
 }
 
+// Every bucket has been passed by an entry of the other one's: no count of 0 ends the way.
+TEST(Table, FindGoesAroundAFullRingOnce) {
+  struct ParityHash {
+    static uint32_t Of(int key) { return 0x2a000000 | (static_cast<uint32_t>(key) & 1); }
+  };
+  TableTester<ParityHash> tester;
+  tester.table().BeginResize(Tester::Array::Make(1));
+  Tester::Array::Free(tester.table().FinishResizeLocked());
+  for (int i = 0; i < 8; ++i) tester.Insert(2 * i);  // seven at home, one with the odd ones
+  for (int i = 0; i < 6; ++i) tester.Insert(2 * i + 1);
+  tester.Unlink(0);
+  tester.Insert(15);  // odd, with the even ones
+  ASSERT_EQ(tester.table().capacity(), 14);
+  ASSERT_EQ(tester.table().count(), 14);
+  tester.Check(20);
+}
+
 TEST(Table, GrowsLateAndShrinksMuchLater) {
   TableTester<GoodHash> tester;
   int key = 0;
