@@ -6,11 +6,19 @@
 // Ownership: the list owns one share of every node. It ends in on_destroyed (the object died) or in
 // drop (the node was cancelled and swept).
 //
-// aux_ of a plain block: | 31 SWEEPING | 30..26 log2 of the sweep threshold | 25..0 cancelled |
+// aux_ of a plain block: | 31 CLAIMING | 30..26 log2 of the sweep threshold | 25..0 cancelled |
 // Cancelled nodes stay in the list until they outnumber the live ones two to one (at least 16);
-// then a registration, which owns a strong count, sweeps them: the head stays, because pushers may
-// be looking at it; everything behind it belongs to the one thread that set SWEEPING. The count is
-// a hint: what is cancelled during a sweep may go uncounted and leaves with the next one.
+// then a registration, which owns a strong count, sweeps them. The count is a hint.
+//
+// Sweepers work side by side, each on its own part of the list: from the head at its start, which
+// it marks, to the next mark or the end. CLAIMING makes marking exclusive, so that a newer sweeper
+// sees every older one's mark; nobody waits for it. A sweeper drops what is behind its mark, never
+// the marked node: pushers and the newer sweeper look at that. It takes the mark away when it is
+// done; from then on the part belongs to the next sweeper that walks into it.
+//   head -> n -> n -> [mark 2] -> n -> n -> [mark 1] -> n -> n -> n
+//                      `- sweeper 2 -----'   `- sweeper 1 --------'
+// (With one sweeper at a time, threads that register faster than it drops outgrow it: each sweep
+// then is longer than the one before it.)
 
 #ifndef WEAKREF_INTERNAL_DEATH_NODE_H_
 #define WEAKREF_INTERNAL_DEATH_NODE_H_
@@ -45,6 +53,8 @@ class DeathNode {
   typename Sync::template Cell<DeathNode*> next;
   // The next block of this thread's death queue, when this is the newest node of a queued block.
   typename Sync::template Cell<BasicControlBlock<Sync>*> next_block;
+  // A sweeper's part begins here.
+  typename Sync::template Atomic<bool> marked{false};
 
  protected:
   ~DeathNode() = default;
@@ -57,10 +67,12 @@ class DeathList {
   using Block = BasicControlBlock<Sync>;
   using Node = DeathNode<Sync>;
 
-  static constexpr uint32_t kSweeping = uint32_t{1} << 31;
+  static constexpr uint32_t kClaiming = uint32_t{1} << 31;
   static constexpr int kThresholdShift = 26;
   static constexpr uint32_t kCancelledMask = (uint32_t{1} << kThresholdShift) - 1;
   static constexpr uint32_t kMinThresholdLog2 = 4;
+  // Also where the count stops, far enough from its neighbour for every thread to add one more.
+  static constexpr uint32_t kMaxThresholdLog2 = kThresholdShift - 1;
 
   // Requires a strong count of `block`, and HAS_WEAK set. Lock-free.
   static void Push(Block* block, Node* node) {
@@ -79,45 +91,93 @@ class DeathList {
 
   // Requires a token. Tells that a listed node was cancelled.
   static void CountCancelled(Block* block) {
-    // relaxed: a hint.
-    block->aux().fetch_add(1, std::memory_order_relaxed);
+    // relaxed, both: a hint.
+    const uint32_t aux = block->aux().load(std::memory_order_relaxed);
+    if ((aux & kCancelledMask) >= uint32_t{1} << kMaxThresholdLog2) return;
+    block->aux().fetch_add(1, std::memory_order_relaxed);  // relaxed: as above
   }
 
-  // Requires a strong count. Takes cancelled nodes out if there are enough. Wait-free when not.
+  // Requires a strong count. Takes cancelled nodes out if there are enough: amortised O(1) a
+  // registration. Lock-free.
   static void MaybeSweep(Block* block) {
     // relaxed: a hint.
     const uint32_t aux = block->aux().load(std::memory_order_relaxed);
-    const uint32_t log2 = (aux & ~kSweeping) >> kThresholdShift;
-    const uint32_t threshold = uint32_t{1} << (log2 < kMinThresholdLog2 ? kMinThresholdLog2 : log2);
-    if ((aux & kCancelledMask) < threshold || (aux & kSweeping) != 0) return;
-    // [sweep-begin.acquire] pairs with [sweep-end.release]; carries the previous sweeper's changes
-    // of the chain; breaks CallbackModel.SweepersDoNotOverlap.
-    if ((block->aux().fetch_or(kSweeping, std::memory_order_acquire) & kSweeping) != 0) return;
-    uint32_t live = Sweep(block);
-    const auto next_log2 = static_cast<uint32_t>(std::bit_width(2 * live));
-    // [sweep-end.release] pairs with [sweep-begin.acquire]; carries this sweeper's changes of the
-    // chain; breaks CallbackModel.SweepersDoNotOverlap.
-    block->aux().store(next_log2 << kThresholdShift, std::memory_order_release);
+    if ((aux & kClaiming) != 0 || (aux & kCancelledMask) < uint32_t{1} << ThresholdLog2(aux)) {
+      return;
+    }
+    Node* first = Claim(block);
+    if (first != nullptr) Sweep(block, first);
   }
 
  private:
-  static uint32_t Sweep(Block* block) {
+  static uint32_t ThresholdLog2(uint32_t aux) {
+    const uint32_t log2 = (aux & ~kClaiming) >> kThresholdShift;
+    return log2 < kMinThresholdLog2 ? kMinThresholdLog2 : log2;
+  }
+
+  // Returns the head, marked, or null if another thread is claiming, or sweeps from this head.
+  static Node* Claim(Block* block) {
+    // [claim.acquire] pairs with [claimed.release]; carries the marks of all older sweepers, so
+    // that this one's head is theirs or newer, and it stops at their marks; breaks
+    // CallbackModel.SweepersDoNotOverlap.
+    const uint32_t aux = block->aux().fetch_or(kClaiming, std::memory_order_acquire);
+    if ((aux & kClaiming) != 0) return nullptr;
     // [sweep.acquire] pairs with [push.release], [take.acq_rel]; carries the nodes' contents to the
     // sweeper; breaks CallbackModel.SweepKeepsLiveNodes.
-    auto* node = reinterpret_cast<Node*>(block->link().load(std::memory_order_acquire));
-    uint32_t live = 0;
-    while (node != nullptr) {
-      Node* next = node->next.Get();
-      while (next != nullptr && next->ops->is_cancelled(next)) {
+    auto* head = reinterpret_cast<Node*>(block->link().load(std::memory_order_acquire));
+    // [mark.acquire] pairs with [unmark.release]; carries the changes of a sweeper that has
+    // finished; breaks CallbackModel.SweepersDoNotOverlap.
+    const bool claimed = head != nullptr && !head->marked.load(std::memory_order_acquire);
+    // relaxed: carried by the store that follows.
+    if (claimed) head->marked.store(true, std::memory_order_relaxed);
+    // [claimed.release] pairs with [claim.acquire]; carries the mark; breaks
+    // CallbackModel.SweepersDoNotOverlap.
+    block->aux().store(ThresholdLog2(aux) << kThresholdShift, std::memory_order_release);
+    return claimed ? head : nullptr;
+  }
+
+  static void Sweep(Block* block, Node* first) {
+    uint32_t live = 1;
+    bool to_the_end = false;
+    for (Node* node = first;; ++live) {
+      Node* const old_next = node->next.Get();
+      Node* next = old_next;
+      while (next != nullptr && !Marked(next) && next->ops->is_cancelled(next)) {
         Node* after = next->next.Get();
         next->ops->drop(next);
         next = after;
       }
-      if (next != node->next.Get()) node->next.Set(next);
-      ++live;
+      if (next != old_next) node->next.Set(next);
+      to_the_end = next == nullptr;
+      if (to_the_end || Marked(next)) break;
       node = next;
     }
-    return live;
+    // [unmark.release] pairs with [mark.acquire], [mark-met.acquire]; carries this sweeper's
+    // changes of the chain to the next one; breaks CallbackModel.SweepersDoNotOverlap.
+    first->marked.store(false, std::memory_order_release);
+    SetThreshold(block, live, to_the_end);
+  }
+
+  static bool Marked(Node* node) {
+    // [mark-met.acquire] pairs with [unmark.release]; carries the changes of a sweeper that has
+    // finished to the one that walks into its part; breaks CallbackModel.SweepersDoNotOverlap.
+    return node->marked.load(std::memory_order_acquire);
+  }
+
+  // Who saw only a part of the list may raise the threshold, not lower it: sweeps stay rarer than
+  // what they walk over.
+  static void SetThreshold(Block* block, uint32_t live, bool saw_all) {
+    uint32_t log2 = static_cast<uint32_t>(std::bit_width(live)) + 1;
+    if (log2 > kMaxThresholdLog2) log2 = kMaxThresholdLog2;
+    // relaxed, all here: a hint.
+    uint32_t aux = block->aux().load(std::memory_order_relaxed);
+    uint32_t wanted = 0;
+    do {  // another thread counted, claimed or set it when the exchange fails
+      if (!saw_all && ThresholdLog2(aux) >= log2) return;
+      wanted = (aux & (kClaiming | kCancelledMask)) | (log2 << kThresholdShift);
+    } while (!block->aux().compare_exchange_weak(aux, wanted,
+                                                 std::memory_order_relaxed,    // relaxed: as above
+                                                 std::memory_order_relaxed));  // relaxed: as above
   }
 };
 
